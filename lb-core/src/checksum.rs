@@ -1,0 +1,108 @@
+//! The Internet checksum: whole, folded, and updated in place.
+//!
+//! Sums are over big-endian 16-bit words, held in a wider integer and folded at the end (RFC 1071).
+//! Updates use equation 3 of RFC 1624; the form of RFC 1141 is wrong for the corner 0x0000/0xffff.
+
+/// Unfolded one's-complement sum of `bytes` as big-endian words; an odd last byte is padded with zero.
+pub fn sum(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<2>();
+    let sum: u64 = words.iter().map(|word| u64::from(u16::from_be_bytes(*word))).sum();
+    sum + rest.first().map_or(0, |&byte| u64::from(byte) << 8)
+}
+
+/// Folds a sum to 16 bits with end-around carries.
+#[inline(always)]
+pub const fn fold(sum: u64) -> u16 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    sum as u16
+}
+
+/// The checksum field for a sum over everything but the field.
+#[inline(always)]
+pub const fn finish(sum: u64) -> u16 {
+    !fold(sum)
+}
+
+/// The checksum after one 16-bit word that it covers changed from `old` to `new` (RFC 1624, eqn. 3).
+#[inline(always)]
+pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
+    !fold((!checksum) as u64 + (!old) as u64 + new as u64)
+}
+
+/// True if a 20-byte IPv4 header sums to all ones.
+#[inline(always)]
+pub fn ipv4_header_is_valid(header: &[u8; 20]) -> bool {
+    // Byte order does not matter for the comparison with all ones (RFC 1071 section 2), and 32-bit words
+    // fold to the same 16 bits, so native loads serve.
+    let (words, _) = header.as_chunks::<4>();
+    let mut total = 0u64;
+    for word in words {
+        total += u64::from(u32::from_ne_bytes(*word));
+    }
+    fold(total) == 0xffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Straight from RFC 1071 section 4.1.
+    fn reference(bytes: &[u8]) -> u16 {
+        let mut sum = 0u32;
+        for pair in bytes.chunks(2) {
+            sum += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+            while sum >> 16 != 0 {
+                sum = (sum & 0xffff) + (sum >> 16);
+            }
+        }
+        !(sum as u16)
+    }
+
+    #[test]
+    fn rfc1071_example() {
+        assert_eq!(fold(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7])), 0xddf2);
+    }
+
+    #[test]
+    fn update_agrees_with_recomputation_for_every_word() {
+        // Exhaustive over the changed word, with neighbours that reach both corners.
+        for other in [0x0000u16, 0x0001, 0x7fff, 0xfffe, 0xffff] {
+            for old in [0x0000u16, 0x0001, 0x5555, 0xfffe, 0xffff] {
+                let before = finish(u64::from(other) + u64::from(old));
+                for new in 0..=u16::MAX {
+                    let whole = finish(u64::from(other) + u64::from(new));
+                    let updated = update(before, old, new);
+                    // All-zero data has two representations of zero; a header never sums to that.
+                    if u64::from(other) + u64::from(new) != 0 {
+                        assert_eq!(updated, whole, "other {other:#x} old {old:#x} new {new:#x}");
+                    }
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sum_agrees_with_the_rfc(bytes in prop::collection::vec(any::<u8>(), 0..1600)) {
+            prop_assert_eq!(finish(sum(&bytes)), reference(&bytes));
+            if bytes.len() % 2 == 0 {
+                prop_assert_eq!(finish(sum(&bytes)), pnet_packet::util::checksum(&bytes, usize::MAX));
+            }
+        }
+
+        #[test]
+        fn header_check_agrees_with_the_rfc(mut header in any::<[u8; 20]>(), good in any::<bool>()) {
+            if good {
+                header[10] = 0;
+                header[11] = 0;
+                let checksum = reference(&header).to_be_bytes();
+                header[10..12].copy_from_slice(&checksum);
+            }
+            prop_assert_eq!(ipv4_header_is_valid(&header), reference(&header) == 0);
+        }
+    }
+}

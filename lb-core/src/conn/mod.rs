@@ -1,0 +1,14 @@
+//! The connection table of one worker: which backend a flow was given.
+//!
+//! Lines of 64 bytes with six entries each, a fixed number of them, no locks (each worker has its own).
+//! An entry is a fingerprint of the flow hash, not a key: see docs/connection-table.md for the odds of a
+//! false match and why they are harmless in the modes that use it.
+
+mod line;
+mod table;
+
+pub use line::{Class, Line};
+pub use table::{ConnTable, Inserted, Slot};
+
+#[cfg(test)]
+mod tests;

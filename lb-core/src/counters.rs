@@ -1,0 +1,149 @@
+//! What one worker counts. One writer (the worker), any number of readers, no locks.
+//!
+//! A counter is an atomic only so that readers see whole values: the writer loads, adds and stores with
+//! relaxed ordering, which costs what a plain addition costs. Readers may see counters of one burst at
+//! slightly different moments; sums are exact once the worker has stopped or is idle.
+
+use crate::reason::DropReason;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A counter or gauge with one writer.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `amount`. Only the owning worker may call this.
+    #[inline(always)]
+    pub fn add(&self, amount: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
+    }
+
+    /// Subtracts `amount` of a gauge. Only the owning worker may call this.
+    #[inline(always)]
+    pub fn subtract(&self, amount: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(amount), Relaxed);
+    }
+
+    /// Replaces the value of a gauge. Only the owning worker may call this.
+    #[inline(always)]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// The value, from any thread.
+    #[inline(always)]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Counts of one (service, backend) pair; two of these share a cache line.
+#[derive(Debug, Default)]
+#[repr(align(32))]
+pub struct RecordCounters {
+    /// Packets forwarded.
+    pub packets: Counter,
+    /// Sum of the lengths of the clients' IP datagrams, bytes. Frame lengths on either side follow from it.
+    pub ip_bytes: Counter,
+    /// New flows.
+    pub connections: Counter,
+    /// Gauge: entries in the connection table.
+    pub active: Counter,
+}
+
+/// Drops by reason.
+#[derive(Debug)]
+pub struct DropCounters {
+    /// Packets, by `DropReason as usize`.
+    pub packets: [Counter; DropReason::COUNT],
+    /// Bytes of the frames as received.
+    pub bytes: [Counter; DropReason::COUNT],
+}
+
+impl Default for DropCounters {
+    fn default() -> Self {
+        Self {
+            packets: std::array::from_fn(|_| Counter::default()),
+            bytes: std::array::from_fn(|_| Counter::default()),
+        }
+    }
+}
+
+impl DropCounters {
+    /// Counts one dropped frame of `bytes` bytes.
+    #[inline]
+    pub fn count(&self, reason: DropReason, bytes: usize) {
+        self.packets[reason as usize].add(1);
+        self.bytes[reason as usize].add(bytes as u64);
+    }
+
+    /// Packets dropped for any reason.
+    pub fn total(&self) -> u64 {
+        self.packets.iter().map(Counter::get).sum()
+    }
+}
+
+/// Everything that one worker counts about packets. Invariant, whenever the worker is between bursts:
+/// `received = sent + answered + punted + drops.total()`.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct WorkerCounters {
+    /// Packets taken in.
+    pub received: Counter,
+    /// Packets handed to a transmit ring toward a backend.
+    pub sent: Counter,
+    /// Replies of our own handed to a transmit ring.
+    pub answered: Counter,
+    /// Packets handed to the kernel.
+    pub punted: Counter,
+    /// Packets dropped.
+    pub drops: DropCounters,
+    /// Look-ups in the connection table.
+    pub lookups: Counter,
+    /// Look-ups that found a usable entry.
+    pub hits: Counter,
+    /// Entries made.
+    pub insertions: Counter,
+    /// Entries taken from a live flow to make room.
+    pub evictions: Counter,
+    /// Flows that found no room and go on by hash alone.
+    pub refusals: Counter,
+    /// Entries removed by age.
+    pub expirations: Counter,
+    /// Gauge: entries in use.
+    pub entries: Counter,
+    /// Gauge: entries that fit.
+    pub capacity: Counter,
+    /// Per record.
+    pub records: Box<[RecordCounters]>,
+    /// Per service: drops after the service was known.
+    pub service_drops: Box<[DropCounters]>,
+}
+
+impl WorkerCounters {
+    /// Counters for as many records and services as the tables can have.
+    pub fn new(records: usize, services: usize) -> Self {
+        Self {
+            received: Counter::default(),
+            sent: Counter::default(),
+            answered: Counter::default(),
+            punted: Counter::default(),
+            drops: DropCounters::default(),
+            lookups: Counter::default(),
+            hits: Counter::default(),
+            insertions: Counter::default(),
+            evictions: Counter::default(),
+            refusals: Counter::default(),
+            expirations: Counter::default(),
+            entries: Counter::default(),
+            capacity: Counter::default(),
+            records: (0..records).map(|_| RecordCounters::default()).collect(),
+            service_drops: (0..services).map(|_| DropCounters::default()).collect(),
+        }
+    }
+
+    /// Packets that have left in some way; equals `received` between bursts.
+    pub fn accounted(&self) -> u64 {
+        self.sent.get() + self.answered.get() + self.punted.get() + self.drops.total()
+    }
+}

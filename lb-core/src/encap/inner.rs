@@ -1,0 +1,68 @@
+//! The client's datagram inside the new headers: its TTL, its TOS, its checksum contribution.
+
+use crate::checksum;
+use crate::headers::Headers;
+use crate::wire::{IPV4_LEN, IPV6_LEN, PROTOCOL_UDP};
+
+/// Takes one off the TTL or hop limit, mends the IPv4 header checksum, and returns the TOS or traffic
+/// class byte. The caller has seen that the TTL is above 1.
+#[inline(always)]
+pub(super) fn decrement_ttl(datagram: &mut [u8], is_v6: bool) -> Option<u8> {
+    // Both versions have what is needed in the first 20 bytes.
+    let head = datagram.first_chunk_mut::<IPV4_LEN>()?;
+    if is_v6 {
+        head[7] = head[7].wrapping_sub(1);
+        return Some(head[0] << 4 | head[1] >> 4);
+    }
+    let old = u16::from_be_bytes([head[8], head[9]]);
+    let new = old.wrapping_sub(0x0100);
+    let checksum = u16::from_be_bytes([head[10], head[11]]);
+    let checksum = checksum::update(checksum, old, new);
+    head[8] = (new >> 8) as u8;
+    head[10..12].copy_from_slice(&checksum.to_be_bytes());
+    Some(head[1])
+}
+
+/// The datagram after its TTL was lowered, with what the parser knows of it.
+pub(super) struct Inner<'a> {
+    datagram: &'a [u8],
+    headers: &'a Headers,
+}
+
+impl<'a> Inner<'a> {
+    pub(super) fn new(datagram: &'a [u8], headers: &'a Headers) -> Self {
+        Self { datagram, headers }
+    }
+
+    /// Sum of the whole datagram as big-endian words, without reading its payload.
+    ///
+    /// A transport checksum makes segment plus pseudo header sum to zero, so the segment sums to the
+    /// negated pseudo header; a valid IPv4 header sums to zero as well. If the client's checksum is wrong,
+    /// ours will be too, and the tunnel's end drops what the backend would have dropped. Datagrams
+    /// without a transport checksum, or with extension headers, are summed in full.
+    pub(super) fn sum(&self) -> u64 {
+        self.shortcut().unwrap_or_else(|| checksum::sum(self.datagram))
+    }
+
+    fn shortcut(&self) -> Option<u64> {
+        let Headers { ip_len, l4_offset, l3_offset, protocol, is_v6, .. } = *self.headers;
+        let header_len = l4_offset - u16::from(l3_offset);
+        if is_v6 {
+            if usize::from(header_len) != IPV6_LEN {
+                return None;
+            }
+            // Addresses and length cancel against the pseudo header; the first two words and the word of
+            // next header and hop limit remain, less the pseudo header's protocol.
+            let head = self.datagram.first_chunk::<8>()?;
+            let rest = checksum::sum(&head[..4]) + u64::from(u16::from_be_bytes([head[6], head[7]]));
+            return Some(rest + u64::from(!u16::from(protocol)));
+        }
+        let transport = self.datagram.get(usize::from(header_len)..)?;
+        if protocol == PROTOCOL_UDP && transport.get(6..8)? == [0, 0] {
+            return None;
+        }
+        let addresses = checksum::sum(self.datagram.get(12..IPV4_LEN)?);
+        let pseudo = addresses + u64::from(protocol) + u64::from(ip_len - header_len);
+        Some(u64::from(!checksum::fold(pseudo)))
+    }
+}

@@ -1,0 +1,287 @@
+//! The header summary of a packet: parsed once, obeyed by everything after it.
+//!
+//! Two parsers that must agree: [`quick_v4`] and [`quick_v6`] recognise the plain packets that make up
+//! nearly all traffic without a data-dependent branch; [`parse`] knows every legal shape and names what
+//! is wrong with the others. Lengths are compared with the frame before anything behind them is read.
+
+use crate::checksum;
+use crate::flow::FlowKey;
+use crate::reason::{DropReason, PuntReason};
+use crate::wire::{
+    ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN, IPV4_LEN, IPV6_LEN,
+    NEXT_AUTHENTICATION, NEXT_DESTINATION, NEXT_FRAGMENT, NEXT_HOP_BY_HOP, NEXT_ROUTING, PROTOCOL_TCP,
+    PROTOCOL_UDP, TCP_LEN, UDP_LEN, VLAN_TAG_LEN, be16,
+};
+use std::net::IpAddr;
+
+/// 802.1Q and 802.1ad tags accepted in one frame.
+const VLAN_TAGS_MAX: usize = 2;
+/// IPv6 extension headers walked before a packet is given up as unsupported (RFC 8504 section 5.3).
+const EXTENSIONS_MAX: usize = 8;
+
+/// What is known of a TCP or UDP packet after parsing. Offsets are in bytes from the start of the frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// Length of the IP datagram, bytes. Ethernet padding is beyond it.
+    pub ip_len: u16,
+    /// Where the TCP or UDP header starts.
+    pub l4_offset: u16,
+    /// Where the IP header starts.
+    pub l3_offset: u8,
+    /// IP protocol of the transport header.
+    pub protocol: u8,
+    /// TCP flags, 0 for UDP.
+    pub tcp_flags: u8,
+    /// TTL or hop limit as received.
+    pub ttl: u8,
+    /// True for IPv6.
+    pub is_v6: bool,
+}
+
+/// Which destination MACs are ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortFilter {
+    mac: u64,
+    mask: u64,
+}
+
+impl PortFilter {
+    /// Accepts every unicast frame (replay, where there is no port).
+    pub const ANY: Self = Self { mac: 0, mask: 1 };
+
+    /// Accepts unicast frames to `mac`.
+    pub const fn new(mac: [u8; 6]) -> Self {
+        let [a, b, c, d, e, f] = mac;
+        Self { mac: u64::from_le_bytes([a, b, c, d, e, f, 0, 0]), mask: 0xffff_ffff_ffff }
+    }
+
+    /// Zero if `first`, the first eight bytes of a frame, is addressed to us.
+    #[inline(always)]
+    fn mismatch(self, first: &[u8; 8]) -> u64 {
+        (u64::from_le_bytes(*first) ^ self.mac) & self.mask
+    }
+}
+
+/// Why a frame has no flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoFlow {
+    /// Broken.
+    Drop(DropReason),
+    /// Not for an IP load balancer.
+    Punt(PuntReason),
+    /// A fragment of a datagram to this address; only the VIP table knows whether that is ours.
+    Fragment(IpAddr),
+}
+
+impl From<DropReason> for NoFlow {
+    fn from(reason: DropReason) -> Self {
+        Self::Drop(reason)
+    }
+}
+
+/// Length of frame that [`quick_v4`] wants to see, bytes: up to the TCP flags and a bit.
+pub(crate) const QUICK_V4_LEN: usize = ETHERNET_LEN + IPV4_LEN + TCP_LEN;
+/// Length of frame that [`quick_v6`] wants to see, bytes.
+pub(crate) const QUICK_V6_LEN: usize = ETHERNET_LEN + IPV6_LEN + TCP_LEN;
+
+#[inline(always)]
+fn bytes<const N: usize>(head: &[u8], at: usize) -> &[u8; N] {
+    head[at..].first_chunk::<N>().expect("constant offsets within a constant length")
+}
+
+/// Untagged IPv4 without options or fragmentation, TCP or UDP, good checksum, addressed to us. Anything
+/// else is `None` and belongs to [`parse`]. Also gives the 16 bytes from the source address on.
+#[inline(always)]
+pub(crate) fn quick_v4(frame: &[u8], filter: PortFilter) -> Option<(Headers, &[u8; 16])> {
+    let head = frame.first_chunk::<QUICK_V4_LEN>()?;
+    let ip_len = u16::from_be_bytes(*bytes(head, 16));
+    let protocol = head[23];
+    let is_tcp = protocol == PROTOCOL_TCP;
+    let is_udp = protocol == PROTOCOL_UDP;
+    let l4_len = UDP_LEN as u32 + u32::from(is_tcp) * (TCP_LEN - UDP_LEN) as u32;
+    // One word gathers every objection, so that there is one branch and it is never taken.
+    let mut bad = filter.mismatch(bytes(head, 0));
+    bad |= u64::from((u32::from_le_bytes(*bytes(head, 12)) & 0x00ff_ffff) ^ 0x0045_0008);
+    bad |= u64::from(u16::from_be_bytes(*bytes(head, 20)) & 0x3fff);
+    bad |= u64::from(!(is_tcp | is_udp));
+    bad |= u64::from(u32::from(ip_len) < IPV4_LEN as u32 + l4_len);
+    bad |= u64::from(usize::from(ip_len) + ETHERNET_LEN > frame.len());
+    bad |= u64::from(!checksum::ipv4_header_is_valid(bytes(head, 14)));
+    if bad != 0 {
+        return None;
+    }
+    let headers = Headers {
+        ip_len,
+        l4_offset: (ETHERNET_LEN + IPV4_LEN) as u16,
+        l3_offset: ETHERNET_LEN as u8,
+        protocol,
+        tcp_flags: head[47] & u8::from(is_tcp).wrapping_neg(),
+        ttl: head[22],
+        is_v6: false,
+    };
+    Some((headers, bytes(head, 26)))
+}
+
+/// Untagged IPv6 with TCP or UDP right behind the fixed header, addressed to us.
+#[inline(always)]
+pub(crate) fn quick_v6(frame: &[u8], filter: PortFilter) -> Option<(Headers, &[u8; QUICK_V6_LEN])> {
+    let head = frame.first_chunk::<QUICK_V6_LEN>()?;
+    let payload_len = u16::from_be_bytes(*bytes(head, 18));
+    let protocol = head[20];
+    let is_tcp = protocol == PROTOCOL_TCP;
+    let is_udp = protocol == PROTOCOL_UDP;
+    let l4_len = UDP_LEN as u32 + u32::from(is_tcp) * (TCP_LEN - UDP_LEN) as u32;
+    let mut bad = filter.mismatch(bytes(head, 0));
+    bad |= u64::from((u32::from_le_bytes(*bytes(head, 12)) & 0x00f0_ffff) ^ 0x0060_dd86);
+    bad |= u64::from(!(is_tcp | is_udp));
+    bad |= u64::from(u32::from(payload_len) < l4_len);
+    bad |= u64::from(usize::from(payload_len) + ETHERNET_LEN + IPV6_LEN > frame.len());
+    // 65,535 - 40: a larger datagram would not fit the 16 bits of `ip_len`, nor any port's MTU.
+    bad |= u64::from(payload_len > u16::MAX - IPV6_LEN as u16);
+    if bad != 0 {
+        return None;
+    }
+    let headers = Headers {
+        ip_len: payload_len + IPV6_LEN as u16,
+        l4_offset: (ETHERNET_LEN + IPV6_LEN) as u16,
+        l3_offset: ETHERNET_LEN as u8,
+        protocol,
+        tcp_flags: head[67] & u8::from(is_tcp).wrapping_neg(),
+        ttl: head[21],
+        is_v6: true,
+    };
+    Some((headers, head))
+}
+
+/// Parses any frame: VLAN tags, IPv4 options, IPv6 extension headers; names what cannot be a flow.
+pub fn parse(frame: &[u8], filter: PortFilter) -> Result<(Headers, FlowKey), NoFlow> {
+    let first = frame.first_chunk::<ETHERNET_LEN>().ok_or(DropReason::Malformed)?;
+    if first[0] & 1 != 0 {
+        return Err(NoFlow::Punt(PuntReason::NotUnicast));
+    }
+    if filter.mismatch(bytes(first, 0)) != 0 {
+        return Err(DropReason::WrongMac.into());
+    }
+    let mut ethertype = u16::from_be_bytes(*bytes(first, 12));
+    let mut l3_offset = ETHERNET_LEN;
+    for _ in 0..VLAN_TAGS_MAX {
+        if ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_QINQ {
+            break;
+        }
+        ethertype = be16(frame, l3_offset + 2).ok_or(DropReason::Malformed)?;
+        l3_offset += VLAN_TAG_LEN;
+    }
+    let ip = &frame[l3_offset..];
+    let ip_headers = match ethertype {
+        ETHERTYPE_IPV4 => parse_v4(ip)?,
+        ETHERTYPE_IPV6 => parse_v6(ip)?,
+        _ => return Err(NoFlow::Punt(PuntReason::NotIp)),
+    };
+    finish(ip, ip_headers, l3_offset)
+}
+
+/// What both IP versions leave to be read: `l4` is the offset of the transport header in the datagram.
+struct IpHeaders {
+    ip_len: u16,
+    l4: usize,
+    protocol: u8,
+    ttl: u8,
+    is_v6: bool,
+}
+
+fn parse_v4(ip: &[u8]) -> Result<IpHeaders, NoFlow> {
+    let head = ip.first_chunk::<IPV4_LEN>().ok_or(DropReason::Malformed)?;
+    let header_len = usize::from(head[0] & 0x0f) * 4;
+    let ip_len = u16::from_be_bytes(*bytes(head, 2));
+    let is_sound = head[0] >> 4 == 4
+        && header_len >= IPV4_LEN
+        && usize::from(ip_len) >= header_len
+        && usize::from(ip_len) <= ip.len();
+    if !is_sound {
+        return Err(DropReason::Malformed.into());
+    }
+    // RFC 1812 section 5.2.2: a router must verify the header checksum.
+    if checksum::fold(checksum::sum(&ip[..header_len])) != 0xffff {
+        return Err(DropReason::Checksum.into());
+    }
+    if u16::from_be_bytes(*bytes(head, 6)) & 0x3fff != 0 {
+        let destination: [u8; 4] = *bytes(head, 16);
+        return Err(NoFlow::Fragment(destination.into()));
+    }
+    Ok(IpHeaders { ip_len, l4: header_len, protocol: head[9], ttl: head[8], is_v6: false })
+}
+
+fn parse_v6(ip: &[u8]) -> Result<IpHeaders, NoFlow> {
+    let head = ip.first_chunk::<IPV6_LEN>().ok_or(DropReason::Malformed)?;
+    let payload_len = u16::from_be_bytes(*bytes(head, 4));
+    let ip_len = payload_len.checked_add(IPV6_LEN as u16).ok_or(DropReason::Malformed)?;
+    if head[0] >> 4 != 6 || usize::from(ip_len) > ip.len() {
+        return Err(DropReason::Malformed.into());
+    }
+    let datagram = &ip[..usize::from(ip_len)];
+    let (protocol, l4) = walk_extensions(datagram, head[6])?;
+    Ok(IpHeaders { ip_len, l4, protocol, ttl: head[7], is_v6: true })
+}
+
+/// Walks IPv6 extension headers to the transport header: (protocol, offset in the datagram).
+fn walk_extensions(datagram: &[u8], first: u8) -> Result<(u8, usize), NoFlow> {
+    let (mut next, mut at) = (first, IPV6_LEN);
+    for _ in 0..=EXTENSIONS_MAX {
+        let header = match next {
+            NEXT_HOP_BY_HOP | NEXT_ROUTING | NEXT_DESTINATION | NEXT_FRAGMENT | NEXT_AUTHENTICATION => {
+                datagram.get(at..).and_then(<[u8]>::first_chunk::<8>).ok_or(DropReason::Malformed)?
+            }
+            _ => return Ok((next, at)),
+        };
+        let len = match next {
+            NEXT_FRAGMENT => {
+                // RFC 6946: offset 0 and no more fragments is a whole datagram, an atomic fragment.
+                if u16::from_be_bytes([header[2], header[3]]) & 0xfff9 != 0 {
+                    let destination: [u8; 16] = *bytes(datagram, 24);
+                    return Err(NoFlow::Fragment(destination.into()));
+                }
+                8
+            }
+            // RFC 5095: routing header type 0 with segments left is discarded.
+            NEXT_ROUTING if header[2] == 0 && header[3] != 0 => return Err(DropReason::Unsupported.into()),
+            NEXT_AUTHENTICATION => (usize::from(header[1]) + 2) * 4,
+            _ => (usize::from(header[1]) + 1) * 8,
+        };
+        next = header[0];
+        at += len;
+    }
+    Err(DropReason::Unsupported.into())
+}
+
+/// Reads the transport header and puts the summary together.
+fn finish(ip: &[u8], parsed: IpHeaders, l3_offset: usize) -> Result<(Headers, FlowKey), NoFlow> {
+    let IpHeaders { ip_len, l4, protocol, ttl, is_v6 } = parsed;
+    let l4_len = match protocol {
+        PROTOCOL_TCP => TCP_LEN,
+        PROTOCOL_UDP => UDP_LEN,
+        _ => return Err(NoFlow::Punt(PuntReason::NoVip)),
+    };
+    let transport = ip[..usize::from(ip_len)].get(l4..l4 + l4_len).ok_or(DropReason::Malformed)?;
+    let (source, destination) = FlowKey::addresses(ip, is_v6).ok_or(DropReason::Malformed)?;
+    let key = FlowKey {
+        source,
+        destination,
+        source_port: u16::from_be_bytes(*bytes(transport, 0)),
+        destination_port: u16::from_be_bytes(*bytes(transport, 2)),
+        protocol,
+    };
+    let headers = Headers {
+        ip_len,
+        // At most 22 + 65,535 bytes: an offset that does not fit is beyond any frame that a port takes.
+        l4_offset: u16::try_from(l3_offset + l4).map_err(|_| DropReason::Malformed)?,
+        l3_offset: l3_offset as u8,
+        protocol,
+        tcp_flags: if protocol == PROTOCOL_TCP { transport[13] } else { 0 },
+        ttl,
+        is_v6,
+    };
+    Ok((headers, key))
+}
+
+#[cfg(test)]
+mod tests;

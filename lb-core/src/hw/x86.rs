@@ -1,0 +1,98 @@
+//! The operations of [`Isa`] with AVX2 and AES-NI.
+//!
+//! [`V3`] can only be made by [`V3::detect`], so holding one proves that the CPU has every feature that
+//! the functions here are compiled for.
+
+use super::{Isa, Kernel, LINE_HI_OFFSET, LINE_LO_OFFSET};
+use core::arch::x86_64::{
+    __m128i, __m256i, _mm_aesenc_si128, _mm_cmpeq_epi16, _mm_insert_epi32, _mm_loadu_si128, _mm_movemask_epi8,
+    _mm_packs_epi16, _mm_set1_epi16, _mm_storeu_si128, _mm_xor_si128, _mm256_castsi256_ps, _mm256_cmpeq_epi32,
+    _mm256_loadu_si256, _mm256_movemask_ps, _mm256_set1_epi32,
+};
+
+/// Proof that the CPU has x86-64-v3 and AES-NI.
+#[derive(Clone, Copy, Debug)]
+pub struct V3(());
+
+impl V3 {
+    /// The proof, if this CPU gives it.
+    pub fn detect() -> Option<Self> {
+        let has_all = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("aes")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("movbe")
+            && is_x86_feature_detected!("popcnt");
+        has_all.then_some(Self(()))
+    }
+}
+
+/// Runs `kernel` with the features of [`V3`] on for everything that inlines into it.
+#[inline]
+pub(super) fn run<K: Kernel>(isa: V3, kernel: K) -> K::Output {
+    #[target_feature(enable = "avx2,aes,bmi1,bmi2,fma,lzcnt,movbe,popcnt")]
+    fn compiled<K: Kernel>(isa: V3, kernel: K) -> K::Output {
+        kernel.run(isa)
+    }
+    // SAFETY: `isa` proves that the CPU has all the features named above.
+    unsafe { compiled(isa, kernel) }
+}
+
+impl Isa for V3 {
+    type Block = __m128i;
+
+    #[inline(always)]
+    fn load(self, bytes: &[u8; 16]) -> __m128i {
+        // SAFETY: 16 readable bytes, and the load has no alignment demand.
+        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn xor(self, a: __m128i, b: __m128i) -> __m128i {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { _mm_xor_si128(a, b) }
+    }
+
+    #[inline(always)]
+    fn aes_round(self, state: __m128i, key: __m128i) -> __m128i {
+        // SAFETY: `self` proves AES.
+        unsafe { _mm_aesenc_si128(state, key) }
+    }
+
+    #[inline(always)]
+    fn with_last_word(self, block: __m128i, word: u32) -> __m128i {
+        // SAFETY: `self` proves SSE4.1, which AVX2 implies.
+        unsafe { _mm_insert_epi32::<3>(block, word.cast_signed()) }
+    }
+
+    #[inline(always)]
+    fn split(self, block: __m128i) -> [u64; 2] {
+        let mut words = [0u64; 2];
+        // SAFETY: 16 writable bytes, and the store has no alignment demand.
+        unsafe { _mm_storeu_si128(words.as_mut_ptr().cast(), block) };
+        words
+    }
+
+    #[inline(always)]
+    fn match_line(self, line: &[u8; 64], lo: u32, hi: u16) -> u32 {
+        // SAFETY: `self` proves AVX2.
+        unsafe { match_line_avx2(line, lo, hi) }
+    }
+}
+
+/// Six 32-bit and six 16-bit comparisons at once; lanes beyond the sixth are other fields, masked off.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn match_line_avx2(line: &[u8; 64], lo: u32, hi: u16) -> u32 {
+    // SAFETY: bytes 0..32 of a 64-byte array; the load has no alignment demand.
+    let low: __m256i = unsafe { _mm256_loadu_si256(line.as_ptr().add(LINE_LO_OFFSET).cast()) };
+    // SAFETY: bytes 24..40 of a 64-byte array.
+    let high: __m128i = unsafe { _mm_loadu_si128(line.as_ptr().add(LINE_HI_OFFSET).cast()) };
+    let low = _mm256_cmpeq_epi32(low, _mm256_set1_epi32(lo.cast_signed()));
+    let high = _mm_cmpeq_epi16(high, _mm_set1_epi16(hi.cast_signed()));
+    let low_mask = _mm256_movemask_ps(_mm256_castsi256_ps(low)).cast_unsigned();
+    let high_mask = _mm_movemask_epi8(_mm_packs_epi16(high, high)).cast_unsigned();
+    low_mask & high_mask & 0x3f
+}

@@ -1,0 +1,92 @@
+//! What the core needs of a packet buffer, and a plain one for memory.
+//!
+//! A packet is one contiguous Ethernet frame without FCS, with some free room in front of it. The DPDK
+//! implementation lives in the appliance; [`Frame`] serves replay, tests and benchmarks.
+
+use crate::hw;
+
+/// One Ethernet frame that can be edited in place.
+pub trait Packet {
+    /// The frame, from the destination MAC on, without FCS.
+    fn frame(&self) -> &[u8];
+
+    /// The frame, to be edited.
+    fn frame_mut(&mut self) -> &mut [u8];
+
+    /// Moves the start of the frame by `grow` bytes to the front (negative: drops bytes from the front) and
+    /// sets its length to `len` bytes. Bytes that come into the frame have arbitrary contents.
+    /// `None`, with nothing changed, if the buffer has no room for that.
+    fn reframe(&mut self, grow: isize, len: usize) -> Option<&mut [u8]>;
+
+    /// True if the whole frame is in one piece. Others are dropped as unsupported.
+    fn is_contiguous(&self) -> bool {
+        true
+    }
+
+    /// Hints that the first bytes of the frame are needed soon.
+    #[inline(always)]
+    fn prefetch(&self) {
+        hw::prefetch_near(self.frame().as_ptr());
+    }
+}
+
+/// Room in front of the frame in [`Frame::new`], bytes: as much as DPDK's default headroom.
+pub const HEADROOM_LEN: usize = 128;
+
+/// A frame in ordinary memory.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    buffer: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl Frame {
+    /// A copy of `bytes` with [`HEADROOM_LEN`] bytes of room in front.
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut buffer = vec![0; HEADROOM_LEN + bytes.len()];
+        buffer[HEADROOM_LEN..].copy_from_slice(bytes);
+        Self { buffer, start: HEADROOM_LEN, len: bytes.len() }
+    }
+}
+
+impl Packet for Frame {
+    #[inline(always)]
+    fn frame(&self) -> &[u8] {
+        &self.buffer[self.start..self.start + self.len]
+    }
+
+    #[inline(always)]
+    fn frame_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.start..self.start + self.len]
+    }
+
+    #[inline(always)]
+    fn reframe(&mut self, grow: isize, len: usize) -> Option<&mut [u8]> {
+        let start = self.start.checked_add_signed(grow.checked_neg()?)?;
+        let end = start.checked_add(len)?;
+        if end > self.buffer.len() {
+            return None;
+        }
+        self.start = start;
+        self.len = len;
+        Some(&mut self.buffer[start..end])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reframe_moves_the_start_and_refuses_what_does_not_fit() {
+        let mut packet = Frame::new(&[1, 2, 3, 4]);
+        packet.reframe(2, 6).unwrap()[..2].copy_from_slice(&[8, 9]);
+        assert_eq!(packet.frame(), [8, 9, 1, 2, 3, 4]);
+        assert!(packet.reframe(-3, 2).is_some());
+        assert_eq!(packet.frame(), [2, 3]);
+        assert!(packet.reframe(HEADROOM_LEN as isize + 2, 4).is_none(), "no such headroom");
+        assert!(packet.reframe(0, 4).is_none(), "no such tail");
+        assert_eq!(packet.frame(), [2, 3], "a refusal changes nothing");
+    }
+}

@@ -1,0 +1,84 @@
+//! Why a packet was dropped or handed to the kernel.
+//!
+//! A reason is declared once, here, and thereby has a name (the metric label and the JSON value), a help
+//! text and a counter. There is no anonymous drop.
+
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident, $label:literal, $help:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum $name { $(#[doc = $help] $variant,)+ }
+
+        impl $name {
+            /// Every reason, in the order of the counters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+            /// Number of reasons.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The label of metrics and of `replay --json`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+
+            /// What it means and what to look at.
+            pub const fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a packet was dropped.
+    DropReason {
+        Malformed, "malformed", "A header is cut short or contradicts itself: lengths, version, IHL.";
+        Checksum, "checksum", "The IPv4 header checksum is wrong (RFC 1812 section 5.2.2).";
+        WrongMac, "wrong_mac", "The unicast destination MAC is not this port's: flooding by a switch, or a wrong neighbour entry.";
+        NotIp, "not_ip", "Neither IPv4 nor IPv6 (ARP, LLDP, ...) and the port has no punt interface.";
+        NoVip, "no_vip", "No VIP serves this address, port and protocol, and the port has no punt interface.";
+        Fragment, "fragment", "A fragment for a VIP: its ports are unknown, fragments are not forwarded.";
+        NoBackend, "no_backend", "The VIP's pool has no backend that takes new flows: all are down, draining or of weight 0.";
+        TtlExceeded, "ttl_exceeded", "The TTL or hop limit would reach 0 here (RFC 1812 section 5.3.1, RFC 8200 section 3).";
+        MtuExceeded, "mtu_exceeded", "With its new headers the packet would exceed the MTU of the port it leaves by.";
+        NoHeadroom, "no_headroom", "The packet buffer has no room in front for the outer headers.";
+        TxFull, "tx_full", "The transmit ring did not take the packet: the port is slower than the traffic.";
+        Unsupported, "unsupported", "A frame in several buffers, or one that the build cannot treat.";
+    }
+}
+
+reasons! {
+    /// Why a packet is for the kernel and not for us.
+    PuntReason {
+        NotIp, "not_ip", "Neither IPv4 nor IPv6: ARP, LLDP, LACP and the like.";
+        NotUnicast, "not_unicast", "Broadcast or multicast destination MAC: neighbour discovery, routing protocols.";
+        NoVip, "no_vip", "No VIP serves this address, port and protocol.";
+    }
+}
+
+impl PuntReason {
+    /// What the packet is counted as when the port has no punt interface to hand it to.
+    pub const fn drop_reason(self) -> DropReason {
+        match self {
+            Self::NotIp => DropReason::NotIp,
+            Self::NotUnicast | Self::NoVip => DropReason::NoVip,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_labels_in_counter_order() {
+        let names: HashSet<_> = DropReason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), DropReason::COUNT);
+        for (index, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+            assert!(reason.name().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+            assert!(reason.help().ends_with('.'));
+        }
+    }
+}

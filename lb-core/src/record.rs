@@ -1,0 +1,199 @@
+//! Backend records: all that editing a packet toward a backend needs, in one cache line.
+//!
+//! One record per (service, backend). The outer Ethernet and IP headers are a template computed when the
+//! tables are built; the packet path stores it and patches lengths, checksum and entropy. A removed or
+//! failed backend keeps its record, marked dead, so that connection entries which still point to it are
+//! noticed on the hit path.
+
+use crate::checksum;
+use crate::spec::{BackendSpec, BackendState, GueVariant, Mode};
+use crate::wire::{
+    ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, GUE_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_IPIP, PROTOCOL_UDP,
+    UDP_LEN, VXLAN_LEN,
+};
+use std::net::IpAddr;
+
+/// Longest template: Ethernet and IPv6.
+pub const TEMPLATE_LEN: usize = ETHERNET_LEN + IPV6_LEN;
+/// TTL and hop limit of outer headers (the recommendation of RFC 1700, as every peer does).
+pub const OUTER_TTL: u8 = 64;
+
+/// The edit that a record asks for. The digit is the IP version of the outer header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// IP in IPv4 (RFC 2003, RFC 4213).
+    Ipip4,
+    /// IP in IPv6 (RFC 2473).
+    Ipip6,
+    /// GUE variant 0 over IPv4.
+    Gue4,
+    /// GUE variant 0 over IPv6.
+    Gue6,
+    /// GUE variant 1 (the IP packet right behind UDP) over IPv4.
+    GueDirect4,
+    /// GUE variant 1 over IPv6.
+    GueDirect6,
+    /// VXLAN over IPv4 (RFC 7348).
+    Vxlan4,
+    /// VXLAN over IPv6.
+    Vxlan6,
+    /// New MAC addresses only; the backend holds the VIP.
+    L2Dsr,
+}
+
+impl Kind {
+    fn of(mode: &Mode, backend: IpAddr) -> Self {
+        match (mode, backend.is_ipv6()) {
+            (Mode::Ipip { .. }, false) => Self::Ipip4,
+            (Mode::Ipip { .. }, true) => Self::Ipip6,
+            (Mode::Gue { variant: GueVariant::Header, .. }, false) => Self::Gue4,
+            (Mode::Gue { variant: GueVariant::Header, .. }, true) => Self::Gue6,
+            (Mode::Gue { variant: GueVariant::Direct, .. }, false) => Self::GueDirect4,
+            (Mode::Gue { variant: GueVariant::Direct, .. }, true) => Self::GueDirect6,
+            (Mode::Vxlan { .. }, false) => Self::Vxlan4,
+            (Mode::Vxlan { .. }, true) => Self::Vxlan6,
+            (Mode::L2Dsr, _) => Self::L2Dsr,
+        }
+    }
+
+    /// Bytes in front of the client's IP datagram on the way out, Ethernet included, without VLAN tags.
+    pub const fn header_len(self) -> usize {
+        const UDP4: usize = ETHERNET_LEN + IPV4_LEN + UDP_LEN;
+        const UDP6: usize = ETHERNET_LEN + IPV6_LEN + UDP_LEN;
+        match self {
+            Self::Ipip4 => ETHERNET_LEN + IPV4_LEN,
+            Self::Ipip6 => ETHERNET_LEN + IPV6_LEN,
+            Self::Gue4 => UDP4 + GUE_LEN,
+            Self::Gue6 => UDP6 + GUE_LEN,
+            Self::GueDirect4 => UDP4,
+            Self::GueDirect6 => UDP6,
+            Self::Vxlan4 => UDP4 + VXLAN_LEN + ETHERNET_LEN,
+            Self::Vxlan6 => UDP6 + VXLAN_LEN + ETHERNET_LEN,
+            Self::L2Dsr => ETHERNET_LEN,
+        }
+    }
+}
+
+/// Everything about one backend of one service, 64 bytes.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+pub struct Record {
+    /// Outer Ethernet and IP header with zeroes where the packet decides.
+    pub(crate) template: [u8; TEMPLATE_LEN],
+    pub(crate) kind: Kind,
+    /// No packet may follow this record any more.
+    pub(crate) is_dead: bool,
+    /// Sum of the template's IPv4 header, big-endian words; TOS, length and protocol are zero in it.
+    pub(crate) partial_sum: u16,
+    /// Destination port of the outer UDP header.
+    pub(crate) udp_port: u16,
+    /// Longest client datagram that fits the MTU of the way out, bytes.
+    pub(crate) inner_max: u16,
+    /// Index of the port that the packet leaves by.
+    pub(crate) port: u8,
+    reserved: u8,
+}
+
+const _: () = assert!(size_of::<Record>() == 64);
+
+/// What only VXLAN needs beyond the record: VXLAN header and inner MAC addresses.
+#[derive(Clone, Debug, Default)]
+pub struct RecordTail {
+    pub(crate) vxlan: [u8; VXLAN_LEN + 12],
+    /// Sum of `vxlan` as big-endian words.
+    pub(crate) sum: u16,
+}
+
+impl Record {
+    /// The record of a backend.
+    pub(crate) fn new(backend: &BackendSpec) -> Self {
+        let kind = Kind::of(&backend.mode, backend.address);
+        let mut template = [0; TEMPLATE_LEN];
+        template[..6].copy_from_slice(&backend.egress.next_hop_mac);
+        template[6..12].copy_from_slice(&backend.egress.source_mac);
+        let outer = write_outer_ip(&mut template, &backend.mode, backend.address);
+        let overhead = (kind.header_len() - ETHERNET_LEN) as u16;
+        Self {
+            template,
+            kind,
+            is_dead: backend.state == BackendState::Down,
+            partial_sum: checksum::fold(checksum::sum(&template[ETHERNET_LEN..outer])),
+            udp_port: backend.mode.udp_port().unwrap_or(0),
+            inner_max: backend.egress.mtu.saturating_sub(overhead),
+            port: backend.egress.port,
+            reserved: 0,
+        }
+    }
+
+    /// Index of the port that packets of this record leave by.
+    #[inline(always)]
+    pub fn port(&self) -> u8 {
+        self.port
+    }
+
+    /// The edit that this record asks for.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+/// Writes ethertype and outer IP header as far as the packet does not decide; returns where it ends.
+fn write_outer_ip(template: &mut [u8; TEMPLATE_LEN], mode: &Mode, destination: IpAddr) -> usize {
+    let Some(source) = mode.source() else { return ETHERNET_LEN };
+    let ip = &mut template[ETHERNET_LEN..];
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            ip[0] = 0x45;
+            // RFC 6864: an id of 0 is right only for atomic datagrams, so DF is always set. RFC 2003
+            // section 3.1 demands it where the inner one is set and allows it elsewhere.
+            ip[6] = 0x40;
+            ip[8] = OUTER_TTL;
+            ip[12..16].copy_from_slice(&source.octets());
+            ip[16..20].copy_from_slice(&destination.octets());
+            template[12..14].copy_from_slice(&ETHERTYPE_IPV4.to_be_bytes());
+            ETHERNET_LEN + IPV4_LEN
+        }
+        (source, destination) => {
+            ip[7] = OUTER_TTL;
+            ip[8..24].copy_from_slice(&octets(source));
+            ip[24..40].copy_from_slice(&octets(destination));
+            template[12..14].copy_from_slice(&ETHERTYPE_IPV6.to_be_bytes());
+            ETHERNET_LEN + IPV6_LEN
+        }
+    }
+}
+
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+impl RecordTail {
+    /// The tail of a backend; all zero unless it is a VXLAN one.
+    pub(crate) fn new(backend: &BackendSpec) -> Self {
+        let Mode::Vxlan { vni, inner_mac, .. } = backend.mode else { return Self::default() };
+        let mut vxlan = [0; VXLAN_LEN + 12];
+        // RFC 7348 section 5: the I flag, and the VNI in the upper three bytes of the second word.
+        vxlan[0] = 0x08;
+        vxlan[4..8].copy_from_slice(&(vni << 8).to_be_bytes());
+        vxlan[8..14].copy_from_slice(&inner_mac);
+        vxlan[14..].copy_from_slice(&backend.egress.source_mac);
+        let sum = checksum::fold(checksum::sum(&vxlan));
+        Self { vxlan, sum }
+    }
+}
+
+/// The protocol or next header of an outer UDP header, and of direct encapsulation by inner family.
+#[inline(always)]
+pub(crate) const fn inner_protocol(is_v6: bool) -> u8 {
+    // 41 or 4, without a branch on mixed traffic.
+    PROTOCOL_IPIP + (is_v6 as u8) * 37
+}
+
+/// Outer protocol of the UDP encapsulations.
+pub(crate) const OUTER_UDP: u8 = PROTOCOL_UDP;
+
+const _: () = assert!(inner_protocol(true) == crate::wire::PROTOCOL_IPV6);

@@ -1,0 +1,143 @@
+//! What the tables are built from: the configuration, resolved to addresses, MACs and MTUs.
+//!
+//! Names stay outside: the core knows indices, the appliance knows what they are called.
+
+use crate::clock::Timeouts;
+use std::net::IpAddr;
+
+/// Most (service, backend) pairs: connection entries hold the index in 16 bits.
+pub const RECORDS_MAX: usize = u16::MAX as usize;
+
+/// Everything that decides where packets go.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Key of the flow hash and of the Maglev permutations; the same on every node of a fleet.
+    pub seed: u128,
+    /// Slots of every Maglev table; prime.
+    pub maglev_size: u32,
+    /// Idle timeouts of the connection table.
+    pub timeouts: Timeouts,
+    /// The pools, each with a Maglev table of its own.
+    pub pools: Vec<PoolSpec>,
+    /// The services; a VIP with several addresses and ports is one service.
+    pub services: Vec<ServiceSpec>,
+}
+
+/// A set of backends.
+#[derive(Clone, Debug)]
+pub struct PoolSpec {
+    /// The backends; their order is of no consequence for where flows go.
+    pub backends: Vec<BackendSpec>,
+}
+
+/// One backend and the way to it.
+#[derive(Clone, Debug)]
+pub struct BackendSpec {
+    /// Its identity in the Maglev table and the destination of outer headers.
+    pub address: IpAddr,
+    /// Share of new flows relative to the others of the pool; 0 gets none.
+    pub weight: u32,
+    /// Whether it takes new flows, only old ones, or none.
+    pub state: BackendState,
+    /// The way out.
+    pub egress: Egress,
+    /// How packets are changed.
+    pub mode: Mode,
+}
+
+/// Life cycle of a backend as the tables see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendState {
+    /// Takes new flows.
+    Active,
+    /// Keeps its flows, takes no new ones.
+    Drain,
+    /// Takes nothing; its flows move to other backends with their next packet.
+    Down,
+}
+
+/// Port, MTU and MAC addresses on the way to a backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Egress {
+    /// Index of the port.
+    pub port: u8,
+    /// Largest IP datagram that the port sends, bytes.
+    pub mtu: u16,
+    /// MAC of the port.
+    pub source_mac: [u8; 6],
+    /// MAC of the backend, or of the gateway toward it.
+    pub next_hop_mac: [u8; 6],
+}
+
+/// GUE header variants (draft-ietf-intarea-gue-09).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GueVariant {
+    /// Variant 0: a four-byte GUE header.
+    Header,
+    /// Variant 1: the IP packet right behind UDP.
+    Direct,
+}
+
+/// How packets are changed on the way to a backend. `source` is of the family of the backend.
+#[derive(Clone, Copy, Debug)]
+pub enum Mode {
+    /// IP in IP.
+    Ipip {
+        /// Outer source address.
+        source: IpAddr,
+    },
+    /// Generic UDP encapsulation.
+    Gue {
+        /// Outer source address.
+        source: IpAddr,
+        /// UDP destination port.
+        port: u16,
+        /// With or without a GUE header.
+        variant: GueVariant,
+    },
+    /// VXLAN.
+    Vxlan {
+        /// Outer source address.
+        source: IpAddr,
+        /// UDP destination port.
+        port: u16,
+        /// Network identifier, 24 bits.
+        vni: u32,
+        /// Destination MAC of the inner frame: that of the backend's VXLAN interface.
+        inner_mac: [u8; 6],
+    },
+    /// MAC rewrite only.
+    L2Dsr,
+}
+
+impl Mode {
+    /// Outer source address, if there is an outer header.
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        match *self {
+            Self::Ipip { source } | Self::Gue { source, .. } | Self::Vxlan { source, .. } => Some(source),
+            Self::L2Dsr => None,
+        }
+    }
+
+    pub(crate) fn udp_port(&self) -> Option<u16> {
+        match *self {
+            Self::Gue { port, .. } | Self::Vxlan { port, .. } => Some(port),
+            Self::Ipip { .. } | Self::L2Dsr => None,
+        }
+    }
+}
+
+/// One VIP.
+#[derive(Clone, Debug)]
+pub struct ServiceSpec {
+    /// Its addresses, of any family.
+    pub addresses: Vec<IpAddr>,
+    /// Its ports; empty means any.
+    pub ports: Vec<u16>,
+    /// IP protocol.
+    pub protocol: u8,
+    /// Index of the pool.
+    pub pool: usize,
+    /// False: no connection entries, Maglev alone decides.
+    pub is_tracked: bool,
+}

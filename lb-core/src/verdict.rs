@@ -1,0 +1,42 @@
+//! What becomes of a packet.
+//!
+//! Only `decide` produces verdicts; everything after it obeys. Every packet gets exactly one.
+
+use crate::reason::{DropReason, PuntReason};
+
+/// Index of a backend record in [`crate::tables::Tables`], one per (service, backend).
+pub type RecordIndex = u16;
+
+/// The outcome for one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send to the backend of this record.
+    Forward(RecordIndex),
+    /// The frame now holds our own reply: send it back where it came from.
+    Answer,
+    /// Not ours: give it to the kernel.
+    Punt(PuntReason),
+    /// Free it and count the reason.
+    Drop(DropReason),
+}
+
+impl Verdict {
+    /// The word of `replay --json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forward(_) => "forward",
+            Self::Answer => "answer",
+            Self::Punt(_) => "punt",
+            Self::Drop(_) => "drop",
+        }
+    }
+
+    /// The reason of a punt or drop.
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Forward(_) | Self::Answer => None,
+            Self::Punt(reason) => Some(reason.name()),
+            Self::Drop(reason) => Some(reason.name()),
+        }
+    }
+}
