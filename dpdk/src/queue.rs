@@ -39,7 +39,13 @@ impl RxQueue {
     /// Call it with an empty burst: some drivers deliver only in groups and leave the last few places unused.
     #[inline]
     pub fn rx(&mut self, burst: &mut Burst) -> usize {
-        let room = burst.room() as u16; // at most BURST_MAX
+        self.rx_at_most(burst, usize::MAX)
+    }
+
+    /// As [`Self::rx`], but takes no more than `max` packets.
+    #[inline]
+    pub fn rx_at_most(&mut self, burst: &mut Burst, max: usize) -> usize {
+        let room = burst.room().min(max) as u16; // at most BURST_MAX
         // SAFETY: the port is started while `self.port` lives, `&mut self` excludes a second caller on this
         // queue, and `spare` has room for `room` pointers.
         let count = unsafe { ffi::gw_eth_rx_burst(self.port.id().0, self.index, burst.spare(), room) };

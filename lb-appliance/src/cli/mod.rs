@@ -1,0 +1,35 @@
+//! The subcommands, one file each, and what they share: exit codes and the way to a configuration.
+
+pub mod check;
+pub mod replay;
+pub mod run;
+
+use crate::config::{self, Look, model::Config};
+use std::io::IsTerminal;
+use std::path::Path;
+
+/// Exit code: something failed.
+pub const EXIT_FAILED: u8 = 1;
+/// Exit code: the command line is wrong.
+pub const EXIT_USAGE: u8 = 2;
+/// Exit code: the configuration is invalid.
+pub const EXIT_CONFIG: u8 = 3;
+
+/// Reads a configuration for use; says on stderr everything there is to say about it, warnings included.
+pub fn load_config(path: &Path) -> Option<Config> {
+    let examination = config::examine_file(path);
+    let report = examination.diagnostics.render(look(std::io::stderr().is_terminal()));
+    if !report.is_empty() {
+        eprintln!("{}", report.trim_end());
+    }
+    examination.config
+}
+
+/// How a report for people looks here: <https://no-color.org>, and plain ASCII off a terminal.
+pub fn look(is_terminal: bool) -> Look {
+    match (is_terminal, std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())) {
+        (false, _) => Look::Plain,
+        (true, true) => Look::Drawn,
+        (true, false) => Look::Coloured,
+    }
+}

@@ -1,0 +1,73 @@
+//! Every key that a configuration may hold, and every key that it may hold one day.
+//!
+//! The readers take their keys from here, so that a key without a row cannot be read, and the documentation test
+//! walks the same tables. A `Later` key is refused as "not supported yet" rather than as unknown: the operator wrote
+//! what the design shows, and must not believe that it works.
+
+/// One key of a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// As written in the file.
+    pub name: &'static str,
+    /// Whether it works.
+    pub status: Status,
+}
+
+/// Whether a key works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It does.
+    Now,
+    /// It is designed, not built.
+    Later,
+}
+
+/// One kind of mapping.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Path in the documentation, e.g. `pools[].backends[]`; empty for the root.
+    pub path: &'static str,
+    /// Its keys, in the order of the documentation.
+    pub keys: &'static [Key],
+}
+
+macro_rules! keys {
+    ($($table:ident $path:literal: $($now:ident)* $(; later $($later:ident)*)?,)+) => {
+        $(
+            pub(super) static $table: Keys = Keys {
+                path: $path,
+                keys: &[
+                    $(Key { name: stringify!($now), status: Status::Now },)*
+                    $($(Key { name: stringify!($later), status: Status::Later },)*)?
+                ],
+            };
+        )+
+        /// All tables.
+        pub static ALL: &[&Keys] = &[$(&$table,)+];
+    };
+}
+
+keys! {
+    ROOT "": version node dataplane forwarding pools vips metrics logging; later include bgp admin capture,
+    NODE "node": name,
+    DATAPLANE "dataplane": workers control_cpus burst idle memory ports eal_extra_args,
+    MEMORY "dataplane.memory": hugepages per_numa_node mbufs_per_numa_node,
+    PORT "dataplane.ports[]": name device mtu rx_descriptors tx_descriptors addresses gateways promiscuous; later punt,
+    GATEWAY "dataplane.ports[].gateways[]": address mac,
+    FORWARDING "forwarding": maglev connections encapsulation; later limits,
+    MAGLEV "forwarding.maglev": table_size seed,
+    CONNECTIONS "forwarding.connections": per_worker idle_timeout,
+    IDLE_TIMEOUT "forwarding.connections.idle_timeout": tcp tcp_closing udp,
+    ENCAPSULATION "forwarding.encapsulation": source; later inner_mtu,
+    SOURCE "forwarding.encapsulation.source": ipv4 ipv6,
+    POOL "pools[]": name encap backends; later health_check panic_threshold slow_start,
+    ENCAP "pools[].encap": ipip gue vxlan l2dsr; later gre geneve nat full_nat,
+    IPIP "pools[].encap.ipip": ,
+    GUE "pools[].encap.gue": port variant; later checksum,
+    VXLAN "pools[].encap.vxlan": vni port inner_mac,
+    L2DSR "pools[].encap.l2dsr": ,
+    BACKEND "pools[].backends[]": name address weight state mac inner_mac,
+    VIP "vips[]": name addresses ports protocol pool sessions fragments; later source_allow source_deny,
+    METRICS "metrics": listen per_backend per_queue latency_sample latency_buckets,
+    LOGGING "logging": level format,
+}

@@ -1,0 +1,320 @@
+//! The typed configuration: what the rest of the program sees of a YAML file.
+//!
+//! Every value here has passed every rule of `docs/configuration.md`: indices point at something, names are unique
+//! labels, the table size is prime, what an encapsulation needs is present. Nobody has to check again. It is plain
+//! data: no I/O, no DPDK and no `lb_core` type, so that `check` builds everywhere and tests can write it by hand.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::mac::MacAddr;
+
+/// A whole valid configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Who this process is.
+    pub node: Node,
+    /// Packet I/O; `ports` is empty when the file has no `dataplane` section (`check` and `replay` need none).
+    pub dataplane: Dataplane,
+    /// What decides the path of a packet.
+    pub forwarding: Forwarding,
+    /// Sets of backends, in file order.
+    pub pools: Vec<Pool>,
+    /// Virtual services, in file order.
+    pub vips: Vec<Vip>,
+    /// The scrape endpoint.
+    pub metrics: Metrics,
+    /// The log.
+    pub logging: Logging,
+}
+
+/// `node`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Name in logs and metrics; the host's name unless configured.
+    pub name: String,
+}
+
+/// `dataplane`: read at start only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataplane {
+    /// CPU numbers, one poll-mode worker each; empty = one worker that is not pinned.
+    pub workers: Vec<u32>,
+    /// CPU numbers for everything else; empty = wherever the scheduler likes.
+    pub control_cpus: Vec<u32>,
+    /// Packets per burst, 1..=64.
+    pub burst: u16,
+    /// What a worker does when there is nothing to do.
+    pub idle: Idle,
+    /// DPDK memory.
+    pub memory: Memory,
+    /// Network ports in file order; empty only for `check` and `replay`.
+    pub ports: Vec<Port>,
+    /// Words appended to the EAL command line as they are.
+    pub eal_extra_args: Vec<String>,
+}
+
+/// `dataplane.idle`. Default: adaptive, or busy polling when `workers` dedicates CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Poll for ever: lowest latency, one full core per worker.
+    BusyPoll,
+    /// Sleep in `poll(2)` after a run of empty polls.
+    Adaptive,
+}
+
+/// `dataplane.memory`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// `false` = `--no-huge`.
+    pub hugepages: bool,
+    /// Bytes for DPDK on each NUMA node.
+    pub per_numa_node_bytes: u64,
+    /// Packet buffers on each NUMA node.
+    pub mbufs_per_numa_node: u32,
+}
+
+/// One item of `dataplane.ports`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    /// Unique label.
+    pub name: String,
+    /// PCI address or vdev string, as the EAL takes it. Unique.
+    pub device: String,
+    /// Bytes of an IP packet, 576..=9600.
+    pub mtu: u16,
+    /// Receive descriptors per queue.
+    pub rx_descriptors: u16,
+    /// Transmit descriptors per queue.
+    pub tx_descriptors: u16,
+    /// The port's own addresses with their prefix length (host bits kept).
+    pub addresses: Vec<IpNet>,
+    /// Static routers reached through this port.
+    pub gateways: Vec<Gateway>,
+    /// Receive frames for any MAC address.
+    pub promiscuous: bool,
+}
+
+/// One item of `dataplane.ports[].gateways`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// The router's address; its family says which backends it serves.
+    pub address: IpAddr,
+    /// Its unicast MAC address. Always given: the kernel is not asked yet.
+    pub mac: MacAddr,
+}
+
+/// `forwarding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarding {
+    /// Table of every VIP.
+    pub maglev: Maglev,
+    /// Connection table of every worker.
+    pub connections: Connections,
+    /// Outer source addresses.
+    pub encapsulation: Encapsulation,
+}
+
+/// `forwarding.maglev`: must be the same on every node of an ECMP group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maglev {
+    /// Slots, prime, at least as many as the largest pool has backends.
+    pub table_size: u32,
+    /// 128-bit key as a number: `"0x01"` is 1.
+    pub seed: u128,
+}
+
+/// `forwarding.connections`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Entries in the table of one worker.
+    pub per_worker: u32,
+    /// Established TCP, 1 s ..= 9 h.
+    pub idle_tcp: Duration,
+    /// TCP after FIN or RST, 1 s ..= 9 h.
+    pub idle_tcp_closing: Duration,
+    /// UDP, 1 s ..= 9 h.
+    pub idle_udp: Duration,
+}
+
+/// `forwarding.encapsulation`: present for every family that some tunnelling pool needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Encapsulation {
+    /// Outer source towards IPv4 backends.
+    pub source_ipv4: Option<Ipv4Addr>,
+    /// Outer source towards IPv6 backends.
+    pub source_ipv6: Option<Ipv6Addr>,
+}
+
+/// One item of `pools`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// Unique label.
+    pub name: String,
+    /// How packets travel to the backends.
+    pub encap: Encap,
+    /// In file order, possibly empty; names and addresses are unique within the pool.
+    pub backends: Vec<Backend>,
+}
+
+/// `pools[].encap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encap {
+    /// IP in IP, any mix of families.
+    Ipip,
+    /// Generic UDP encapsulation.
+    Gue {
+        /// Destination UDP port.
+        port: u16,
+        /// Header variant.
+        variant: GueVariant,
+    },
+    /// VXLAN; the inner destination MAC is [`Backend::inner_mac`].
+    Vxlan {
+        /// 24-bit network identifier.
+        vni: u32,
+        /// Destination UDP port.
+        port: u16,
+    },
+    /// Only the MAC addresses change: the backend is on-link and owns the VIP.
+    L2Dsr,
+}
+
+/// `pools[].encap.gue.variant`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GueVariant {
+    /// 0: a four-byte GUE header.
+    Zero,
+    /// 1: IP directly in UDP.
+    One,
+}
+
+/// One item of `pools[].backends`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backend {
+    /// Label, unique within the pool.
+    pub name: String,
+    /// Outer destination (tunnels) or just the identity (L2 DSR).
+    pub address: IpAddr,
+    /// Share of new flows relative to its neighbours, 0..=65535; 0 = no new flows.
+    pub weight: u16,
+    /// Operator's intention.
+    pub state: BackendState,
+    /// Where its frames go. `None` only when the configuration has no ports (`replay`), where a backend that has no
+    /// MAC address of its own is sent to 00:00:00:00:00:00.
+    pub next_hop: Option<NextHop>,
+    /// `mac`: the static next hop as configured (always there for L2 DSR).
+    pub mac: Option<MacAddr>,
+    /// VXLAN only, and there always: destination MAC of the inner frame (its own, or the pool's).
+    pub inner_mac: Option<MacAddr>,
+}
+
+/// The resolved way to a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextHop {
+    /// Index into [`Dataplane::ports`].
+    pub port: usize,
+    /// Destination MAC of the outer frame.
+    pub mac: MacAddr,
+}
+
+/// `pools[].backends[].state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendState {
+    /// Takes its share of new flows.
+    Active,
+    /// Keeps its flows, gets no new ones.
+    Drain,
+    /// Gets nothing.
+    Maintenance,
+}
+
+/// One item of `vips`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vip {
+    /// Unique label.
+    pub name: String,
+    /// At least one; unique over all VIPs together with port and protocol.
+    pub addresses: Vec<IpAddr>,
+    /// Destination ports served.
+    pub ports: VipPorts,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Index into [`Config::pools`].
+    pub pool: usize,
+    /// Whether flows are remembered.
+    pub sessions: Sessions,
+    /// What happens to IP fragments.
+    pub fragments: Fragments,
+}
+
+/// `vips[].ports`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VipPorts {
+    /// Every port that no other VIP lists for the same address and protocol.
+    Any,
+    /// These, ascending and without repetition, at least one.
+    List(Vec<u16>),
+}
+
+/// `vips[].protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// `vips[].sessions`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sessions {
+    /// Connection table first, then Maglev.
+    Tracked,
+    /// Pure Maglev.
+    None,
+}
+
+/// `vips[].fragments`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragments {
+    /// Dropped and counted as `fragment`.
+    Drop,
+}
+
+/// `metrics`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    /// Listener of `/metrics`, `/livez` and `/readyz`.
+    pub listen: SocketAddr,
+    /// Export series per backend.
+    pub per_backend: bool,
+    /// Export series per queue.
+    pub per_queue: bool,
+    /// Time one packet of this many; 0 = off.
+    pub latency_sample: u32,
+    /// Upper bounds of the latency histogram, strictly ascending.
+    pub latency_buckets: Vec<Duration>,
+}
+
+/// `logging`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logging {
+    /// A `tracing` filter, e.g. `info` or `info,guideway::health=debug`.
+    pub level: String,
+    /// Shape of a line.
+    pub format: LogFormat,
+}
+
+/// `logging.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}

@@ -1,0 +1,313 @@
+//! Readers: from a tree with places to typed values, reporting everything that does not fit.
+//!
+//! A reader never stops at an error: it reports, returns `None` and lets its caller go on, so that one run of
+//! `check` shows all there is. Whether anything failed is asked once, at the end.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use super::code::Code;
+use super::finding::{Findings, Place};
+use super::keys::{Keys, Status};
+use super::suggest;
+use super::syntax::is_ipv6;
+use super::yaml::{Entry, Node, Value};
+
+/// A value and where it was written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Located<T> {
+    pub(super) value: T,
+    pub(super) place: Place,
+}
+
+/// A value of the tree that somebody is about to read.
+#[derive(Clone)]
+pub(super) struct Item<'n> {
+    node: &'n Node,
+    pub(super) place: Place,
+    pub(super) findings: &'n Findings<'n>,
+}
+
+/// Why a text is not what it should be.
+pub(super) struct Complaint {
+    pub(super) message: String,
+    pub(super) hint: String,
+}
+
+impl Complaint {
+    pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+}
+
+impl<'n> Item<'n> {
+    pub(super) fn root(node: &'n Node, findings: &'n Findings<'n>) -> Self {
+        Self { node, place: Place { field: String::new(), offset: node.offset }, findings }
+    }
+
+    fn wrong_type(&self, expected: &str, hint: impl Into<String>) {
+        let found = match &self.node.value {
+            Value::Null => "nothing".to_owned(),
+            Value::Bool(value) => format!("the boolean {value}"),
+            Value::Integer(value) => format!("the number {value}"),
+            Value::Float(value) => format!("the number {value}"),
+            Value::Text(text) => format!("the text {text:?}"),
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "a mapping".to_owned(),
+        };
+        self.findings.add_hint(
+            Code::WrongType,
+            &self.place,
+            format!("expected {expected}, found {found}"),
+            hint,
+        );
+    }
+
+    /// `fc00::` in a block list is a mapping with the key `fc00:`, which nobody means.
+    fn is_unquoted_ipv6(&self) -> bool {
+        let Value::Map(entries) = &self.node.value else { return false };
+        let [Entry { key, value: Node { value: Value::Null, .. }, .. }] = entries.as_slice() else {
+            return false;
+        };
+        let whole = format!("{key}:");
+        let found = is_ipv6(&whole);
+        if found {
+            let message = format!("YAML reads the unquoted IPv6 address {whole} as a mapping");
+            self.findings.add_hint(
+                Code::UnquotedIpv6,
+                &self.place,
+                message,
+                format!("quote it: \"{whole}\""),
+            );
+        }
+        found
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        self.node.value == Value::Null
+    }
+
+    /// The text, if it is one, without complaint.
+    pub(super) fn as_text(&self) -> Option<&'n str> {
+        match &self.node.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Any text.
+    pub(super) fn text(&self, expected: &str) -> Option<Located<&'n str>> {
+        if let Value::Text(text) = &self.node.value {
+            return Some(Located { value: text, place: self.place.clone() });
+        }
+        if self.is_unquoted_ipv6() {
+            return None;
+        }
+        let span = self.findings.source().span(self.place.offset);
+        let written =
+            self.findings.source().text().get(span.offset..span.offset + span.len).unwrap_or_default();
+        let hint = match &self.node.value {
+            Value::Null => "write a value, or remove the key".to_owned(),
+            Value::List(_) | Value::Map(_) => format!("write one value: {expected}"),
+            _ => format!("quote it to make it text: \"{written}\""),
+        };
+        self.wrong_type(expected, hint);
+        None
+    }
+
+    pub(super) fn boolean(&self) -> Option<bool> {
+        match self.node.value {
+            Value::Bool(value) => Some(value),
+            _ => {
+                self.wrong_type("true or false", "write true or false, without quotes");
+                None
+            }
+        }
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn number<T>(&self, range: RangeInclusive<T>) -> Option<T>
+    where
+        T: TryFrom<i128> + PartialOrd + Display,
+    {
+        let Value::Integer(value) = self.node.value else {
+            self.wrong_type("a whole number", "write digits only, without quotes, unit or separators");
+            return None;
+        };
+        let number = T::try_from(value).ok().filter(|value| range.contains(value));
+        if number.is_none() {
+            let message = format!("{value} is out of range");
+            let hint = format!("allowed are {} to {}", range.start(), range.end());
+            self.findings.add_hint(Code::OutOfRange, &self.place, message, hint);
+        }
+        number
+    }
+
+    /// One of several words; `later` are words that the design knows and the program does not yet.
+    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let list = words.join(", ");
+        let text = self.text(&format!("one of: {list}"))?.value;
+        let found = choices.iter().find(|(word, _)| *word == text);
+        if found.is_none() && later.contains(&text) {
+            let hint = format!("until it is, use one of: {list}");
+            self.findings.add_hint(
+                Code::NotSupportedYet,
+                &self.place,
+                format!("`{text}` is not supported yet"),
+                hint,
+            );
+        } else if found.is_none() {
+            let hint = suggest::hint(text, &words).unwrap_or_else(|| format!("allowed are: {list}"));
+            self.findings.add_hint(
+                Code::UnknownChoice,
+                &self.place,
+                format!("`{text}` is not known here"),
+                hint,
+            );
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// A text that `parse` understands.
+    pub(super) fn parse<T>(
+        &self,
+        code: Code,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Result<T, Complaint>,
+    ) -> Option<Located<T>> {
+        let text = self.text(expected)?;
+        match parse(text.value) {
+            Ok(value) => Some(Located { value, place: text.place }),
+            Err(complaint) => {
+                self.findings.add_hint(code, &self.place, complaint.message, complaint.hint);
+                None
+            }
+        }
+    }
+
+    /// The items of a list.
+    pub(super) fn list(&self) -> Option<Vec<Self>> {
+        let Value::List(nodes) = &self.node.value else {
+            if !self.is_unquoted_ipv6() {
+                let hint = match self.node.value {
+                    Value::Null => "write [] for an empty list, or remove the key",
+                    Value::Map(_) => "begin every item with a dash: `- name: ...`",
+                    _ => "put it into brackets: [ ... ]",
+                };
+                self.wrong_type("a list", hint);
+            }
+            return None;
+        };
+        let item = |(index, node): (usize, &'n Node)| Self {
+            node,
+            place: Place { field: format!("{}[{index}]", self.place.field), offset: node.offset },
+            findings: self.findings,
+        };
+        Some(nodes.iter().enumerate().map(item).collect())
+    }
+
+    /// A mapping with these keys; unknown, early and repeated keys are reported here.
+    pub(super) fn section(&self, keys: &'static Keys) -> Option<Section<'n>> {
+        let Value::Map(entries) = &self.node.value else {
+            if !self.is_unquoted_ipv6() {
+                let names: Vec<&str> = now(keys).collect();
+                let hint = match self.node.value {
+                    Value::Null => "indent its keys below it, or remove it".to_owned(),
+                    _ if names.is_empty() => "write {}".to_owned(),
+                    _ => format!("write keys below it: {}", names.join(", ")),
+                };
+                self.wrong_type("a mapping", hint);
+            }
+            return None;
+        };
+        let section = Section { entries, place: self.place.clone(), findings: self.findings };
+        section.check_keys(keys);
+        Some(section)
+    }
+}
+
+fn now(keys: &'static Keys) -> impl Iterator<Item = &'static str> {
+    keys.keys.iter().filter(|key| key.status == Status::Now).map(|key| key.name)
+}
+
+/// A mapping whose keys have been checked.
+#[derive(Clone)]
+pub(super) struct Section<'n> {
+    entries: &'n [Entry],
+    pub(super) place: Place,
+    pub(super) findings: &'n Findings<'n>,
+}
+
+impl<'n> Section<'n> {
+    fn field(&self, key: &str) -> String {
+        if self.place.field.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place.field) }
+    }
+
+    fn check_keys(&self, keys: &'static Keys) {
+        let mut seen = HashMap::new();
+        for entry in self.entries {
+            let place = Place { field: self.field(&entry.key), offset: entry.key_offset };
+            let known = keys.keys.iter().find(|key| key.name == entry.key);
+            let first = *seen.entry(entry.key.as_str()).or_insert(entry.key_offset);
+            if first != entry.key_offset {
+                let other = Place { field: place.field.clone(), offset: first };
+                let message = format!("`{}` is given twice", entry.key);
+                let note = (&other, "first given here".to_owned());
+                self.findings.add_pair(Code::DuplicateKey, &place, message, "keep one of the two", note);
+            } else if entry.key == "<<" {
+                let hint = "write the keys out in every place";
+                self.findings.add_hint(Code::MergeKey, &place, "merge keys (`<<`) are not understood", hint);
+            } else if known.is_some_and(|key| key.status == Status::Later) {
+                let message = format!("`{}` is not supported yet", entry.key);
+                let hint = "remove it: this version would not act on it";
+                self.findings.add_hint(Code::NotSupportedYet, &place, message, hint);
+            } else if known.is_none() {
+                let names: Vec<&str> = now(keys).collect();
+                let hint = suggest::hint(&entry.key, &names).unwrap_or_else(|| match names.as_slice() {
+                    [] => "there are no keys here: write {}".to_owned(),
+                    _ => format!("known here are: {}", names.join(", ")),
+                });
+                self.findings.add_hint(
+                    Code::UnknownKey,
+                    &place,
+                    format!("unknown key `{}`", entry.key),
+                    hint,
+                );
+            }
+        }
+    }
+
+    /// The keys as written, with the places of the keys themselves.
+    pub(super) fn written(&self) -> impl Iterator<Item = Located<&'n str>> + '_ {
+        self.entries.iter().map(|entry| Located {
+            value: entry.key.as_str(),
+            place: Place { field: self.field(&entry.key), offset: entry.key_offset },
+        })
+    }
+
+    /// The value of a key, if it is there.
+    pub(super) fn get(&self, key: &str) -> Option<Item<'n>> {
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        let place = Place { field: self.field(key), offset: entry.value.offset };
+        // A value left out has no text of its own: point at the key.
+        let offset = if entry.value.value == Value::Null { entry.key_offset } else { place.offset };
+        Some(Item { node: &entry.value, place: Place { offset, ..place }, findings: self.findings })
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn require(&self, key: &str, example: &str) -> Option<Item<'n>> {
+        let item = self.get(key);
+        if item.is_none() {
+            let place = Place { field: self.field(key), offset: self.place.offset };
+            self.findings.add_hint(
+                Code::MissingKey,
+                &place,
+                format!("`{key}` is missing"),
+                format!("add it, for example `{key}: {example}`"),
+            );
+        }
+        item
+    }
+}

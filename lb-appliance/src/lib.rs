@@ -1,0 +1,15 @@
+//! The library behind the `guideway` binary: everything but the command line's entry.
+//!
+//! The only crate that knows both worlds: the pure core (`lb-core`) and DPDK (`dpdk`).
+
+pub mod cli;
+pub mod config;
+pub mod instruments;
+pub mod io;
+pub mod logging;
+pub mod metrics;
+pub mod plan;
+pub mod replay;
+#[cfg(feature = "dpdk")]
+pub mod runtime;
+pub mod worker;

@@ -1,0 +1,43 @@
+//! Series of the node itself: versions, the forwarding hash, what became of packets.
+//!
+//! Every reason is there from the start, at 0: an alert on a rate must not miss the first drop.
+
+use super::catalogue::Metric;
+use super::families::Families;
+use super::sources::Sources;
+use lb_core::reason::DropReason;
+
+/// What the build left.
+const REVISION: &str = match option_env!("GUIDEWAY_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
+pub(super) fn collect(sources: &Sources, families: &mut Families) {
+    let identity = &sources.identity;
+    let build = [env!("CARGO_PKG_VERSION"), REVISION, env!("GUIDEWAY_RUSTC_VERSION"), &identity.dpdk_version];
+    families.info(Metric::BuildInfo, &build);
+    families.info(Metric::NodeInfo, &[&identity.node]);
+    if let Some(hash) = &identity.config_hash {
+        families.info(Metric::ConfigInfo, &[hash]);
+    }
+    if let Some(generation) = sources.generation() {
+        families.info(Metric::ForwardingInfo, &[&generation.forwarding_hash]);
+    }
+    if let Some(hertz) = identity.tsc_hertz {
+        families.put(Metric::TscHertz, &[], hertz as f64);
+    }
+    for reason in DropReason::ALL {
+        let (mut packets, mut bytes) = (0, 0);
+        for worker in &sources.workers {
+            packets += worker.packets.drops.packets[*reason as usize].get();
+            bytes += worker.packets.drops.bytes[*reason as usize].get();
+        }
+        families.count(Metric::DroppedPackets, &[reason.name()], packets);
+        families.count(Metric::DroppedBytes, &[reason.name()], bytes);
+    }
+    let forwarded = sources.workers.iter().map(|worker| worker.packets.sent.get()).sum();
+    families.count(Metric::ForwardedPackets, &[], forwarded);
+    let answered = sources.workers.iter().map(|worker| worker.packets.answered.get()).sum();
+    families.count(Metric::AnsweredPackets, &[], answered);
+}

@@ -1,0 +1,175 @@
+//! From configuration to what the core builds its tables from, and back from indices to names.
+//!
+//! The core knows numbers, operators know names; this is the one place that knows both. The plan depends
+//! on the configuration and on two facts that only an open port can tell: its MAC and its MTU.
+
+use crate::config::model::{self, Config, Encap};
+use lb_core::clock::Timeouts;
+use lb_core::spec::{
+    BackendSpec, BackendState, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Spec,
+};
+use lb_core::tables::RecordOwner;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What is known of a port only once it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortFacts {
+    /// Source MAC of everything that leaves by it.
+    pub mac: [u8; 6],
+    /// Largest IP datagram that it sends, bytes.
+    pub mtu: u16,
+}
+
+/// The names behind the indices of a [`Spec`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// VIP names, by service index.
+    pub vips: Vec<String>,
+    /// Pools, by pool index.
+    pub pools: Vec<PoolNames>,
+}
+
+/// The name of a pool and of its backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolNames {
+    /// Name of the pool.
+    pub name: String,
+    /// Names of its backends, by backend index.
+    pub backends: Vec<String>,
+}
+
+impl Names {
+    /// Name of the VIP that a record belongs to.
+    pub fn vip(&self, owner: RecordOwner) -> Option<&str> {
+        self.vips.get(owner.service).map(String::as_str)
+    }
+
+    /// Name of the backend that a record belongs to.
+    pub fn backend(&self, owner: RecordOwner) -> Option<&str> {
+        self.pools.get(owner.pool)?.backends.get(owner.backend).map(String::as_str)
+    }
+}
+
+/// No such pool or backend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no backend `{pool}/{backend}` in the configuration; names are POOL/BACKEND")]
+pub struct UnknownBackend {
+    /// Name asked for.
+    pub pool: String,
+    /// Name asked for.
+    pub backend: String,
+}
+
+/// A configuration, ready for [`lb_core::tables::Tables::build`].
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// For the core.
+    pub spec: Spec,
+    /// For people.
+    pub names: Names,
+}
+
+impl Plan {
+    /// The plan of a valid configuration. `ports` holds the facts of each configured port in order; empty
+    /// without ports (`replay`), where MACs are zero and nothing is held against an MTU.
+    pub fn new(config: &Config, ports: &[PortFacts]) -> Self {
+        let pools = config.pools.iter().map(|pool| PoolSpec {
+            backends: pool.backends.iter().map(|backend| backend_spec(config, pool, backend, ports)).collect(),
+        });
+        let services = config.vips.iter().map(|vip| ServiceSpec {
+            addresses: vip.addresses.clone(),
+            ports: match &vip.ports {
+                model::VipPorts::Any => Vec::new(),
+                model::VipPorts::List(ports) => ports.clone(),
+            },
+            protocol: match vip.protocol {
+                model::Protocol::Tcp => lb_core::wire::PROTOCOL_TCP,
+                model::Protocol::Udp => lb_core::wire::PROTOCOL_UDP,
+            },
+            pool: vip.pool,
+            is_tracked: vip.sessions == model::Sessions::Tracked,
+        });
+        let connections = &config.forwarding.connections;
+        let spec = Spec {
+            seed: config.forwarding.maglev.seed,
+            maglev_size: config.forwarding.maglev.table_size,
+            timeouts: Timeouts {
+                tcp_ticks: ticks(connections.idle_tcp),
+                tcp_closing_ticks: ticks(connections.idle_tcp_closing),
+                udp_ticks: ticks(connections.idle_udp),
+            },
+            pools: pools.collect(),
+            services: services.collect(),
+        };
+        Self { spec, names: names(config) }
+    }
+
+    /// Marks a backend as failed.
+    pub fn set_down(&mut self, pool: &str, backend: &str) -> Result<(), UnknownBackend> {
+        let unknown = || UnknownBackend { pool: pool.into(), backend: backend.into() };
+        let (index, names) =
+            self.names.pools.iter().enumerate().find(|(_, names)| names.name == pool).ok_or_else(unknown)?;
+        let at = names.backends.iter().position(|name| name == backend).ok_or_else(unknown)?;
+        self.spec.pools[index].backends[at].state = BackendState::Down;
+        Ok(())
+    }
+}
+
+fn names(config: &Config) -> Names {
+    let pools = config.pools.iter().map(|pool| PoolNames {
+        name: pool.name.clone(),
+        backends: pool.backends.iter().map(|backend| backend.name.clone()).collect(),
+    });
+    Names { vips: config.vips.iter().map(|vip| vip.name.clone()).collect(), pools: pools.collect() }
+}
+
+/// Whole seconds, as the connection table counts them; validation holds timeouts to 1 s - 9 h.
+fn ticks(timeout: Duration) -> u16 {
+    u16::try_from(timeout.as_secs()).unwrap_or(u16::MAX).clamp(1, lb_core::clock::TIMEOUT_TICKS_MAX)
+}
+
+fn backend_spec(config: &Config, pool: &model::Pool, backend: &model::Backend, ports: &[PortFacts]) -> BackendSpec {
+    BackendSpec {
+        address: backend.address,
+        weight: backend.weight.into(),
+        state: match backend.state {
+            model::BackendState::Active => BackendState::Active,
+            model::BackendState::Drain => BackendState::Drain,
+            model::BackendState::Maintenance => BackendState::Down,
+        },
+        egress: egress(config, backend, ports),
+        mode: mode(config, pool, backend),
+    }
+}
+
+fn egress(config: &Config, backend: &model::Backend, ports: &[PortFacts]) -> Egress {
+    let next_hop_mac = backend.next_hop.map(|hop| hop.mac).or(backend.mac).unwrap_or_default().0;
+    let port = backend.next_hop.map_or(0, |hop| hop.port);
+    let configured_mtu = config.dataplane.ports.get(port).map_or(u16::MAX, |found| found.mtu);
+    let facts = ports.get(port).copied().unwrap_or(PortFacts { mac: [0; 6], mtu: configured_mtu });
+    Egress { port: port as u8, mtu: facts.mtu, source_mac: facts.mac, next_hop_mac }
+}
+
+fn mode(config: &Config, pool: &model::Pool, backend: &model::Backend) -> Mode {
+    let sources = &config.forwarding.encapsulation;
+    // Validation demands the source of each family that a tunnelling pool uses.
+    let source: IpAddr = match backend.address {
+        IpAddr::V4(_) => sources.source_ipv4.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED).into(),
+        IpAddr::V6(_) => sources.source_ipv6.unwrap_or(std::net::Ipv6Addr::UNSPECIFIED).into(),
+    };
+    match pool.encap {
+        Encap::Ipip => Mode::Ipip { source },
+        Encap::Gue { port, variant } => {
+            let variant = match variant {
+                model::GueVariant::Zero => GueVariant::Header,
+                model::GueVariant::One => GueVariant::Direct,
+            };
+            Mode::Gue { source, port, variant }
+        }
+        Encap::Vxlan { vni, port } => {
+            Mode::Vxlan { source, port, vni, inner_mac: backend.inner_mac.unwrap_or_default().0 }
+        }
+        Encap::L2Dsr => Mode::L2Dsr,
+    }
+}

@@ -1,0 +1,161 @@
+//! The life of `guideway run`: everything is opened in an order in which it can fail cleanly, runs until a
+//! signal, and is closed in the reverse order.
+//!
+//! Listener first (cheapest to fail), then EAL, buffers, ports, tables, workers. Nothing has to be undone
+//! by hand on any error: ports, memory and sockets belong to values.
+
+mod ports;
+mod probe;
+mod workers;
+
+use crate::config::model::{Config, Idle};
+use crate::instruments::{PoolProbe, PortProbe, WorkerInstruments};
+use crate::metrics::{self, Generation, Identity, Sources};
+use crate::plan::{Plan, PortFacts};
+use crate::worker::LoopSettings;
+use anyhow::{Context, Result, bail};
+use lb_core::tables::Tables;
+use ports::OpenPorts;
+use probe::{DpdkPool, DpdkPort};
+use std::sync::Arc;
+use workers::{WorkerPlan, Workers};
+
+/// Runs the balancer until SIGTERM or SIGINT.
+///
+/// # Errors
+/// One message that names what could not be opened and what to do about it.
+pub fn run(config: &Config) -> Result<()> {
+    if config.dataplane.ports.is_empty() {
+        bail!("the configuration has no `dataplane.ports`: name at least one port with its `device` to run");
+    }
+    let listener = metrics::bind(config.metrics.listen)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the control thread cannot start")?;
+    let ports = OpenPorts::open(config)?;
+    let plan = Plan::new(config, &ports.facts());
+    let tables = Arc::new(Tables::build(&plan.spec).context("the tables cannot be built")?);
+    let workers = start_workers(config, &ports, &tables)?;
+    let sources = Arc::new(sources(config, &ports, workers.instruments()));
+    sources.publish(Arc::new(Generation::new(config, &plan, Arc::clone(&tables))));
+    sources.set_serving(true);
+    tracing::info!(
+        event = "started",
+        vips = config.vips.len(),
+        workers = workers.instruments().len(),
+        metrics = %format_args!("http://{}/metrics", config.metrics.listen),
+        "forwarding"
+    );
+
+    let signal = runtime.block_on(async {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        };
+        serve_until(stop, listener, Arc::clone(&sources)).await
+    })?;
+    sources.set_serving(false);
+    tracing::info!(event = "stopping", signal, "stopping");
+    let instruments = workers.stop();
+    summarise(&instruments)
+}
+
+/// Serves metrics until `stop` names the signal that came.
+async fn serve_until(
+    stop: impl Future<Output = &'static str>,
+    listener: std::net::TcpListener,
+    sources: Arc<Sources>,
+) -> Result<&'static str> {
+    let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+    let serving = metrics::serve(listener, sources, async {
+        let _ = receiver.await;
+    });
+    tokio::pin!(serving, stop);
+    tokio::select! {
+        signal = &mut stop => {
+            drop(sender);
+            Ok(signal)
+        }
+        ended = &mut serving => {
+            // Metrics are not worth the traffic: say so, and go on forwarding.
+            tracing::error!(event = "metrics_stopped", result = ?ended, "the metrics server ended by itself");
+            Ok(stop.await)
+        }
+    }
+}
+
+fn start_workers(config: &Config, ports: &OpenPorts, tables: &Arc<Tables>) -> Result<Workers> {
+    let settings = LoopSettings {
+        burst: usize::from(config.dataplane.burst),
+        is_adaptive: config.dataplane.idle == Idle::Adaptive,
+        latency_sample: u64::from(config.metrics.latency_sample),
+    };
+    let plan = WorkerPlan {
+        cpus: config.dataplane.workers.clone(),
+        settings,
+        connection_entries: config.forwarding.connections.per_worker as usize,
+        tables: Arc::clone(tables),
+        filters: ports.filters(config),
+    };
+    Workers::start(ports, &plan)
+}
+
+fn sources(config: &Config, ports: &OpenPorts, workers: &[Arc<WorkerInstruments>]) -> Sources {
+    let port_probes = ports.each().map(|(name, port)| Arc::new(DpdkPort::new(name, port)) as Arc<dyn PortProbe>);
+    let pool = Arc::new(DpdkPool::new(ports.pool())) as Arc<dyn PoolProbe>;
+    let identity = Identity {
+        node: config.node.name.clone(),
+        dpdk_version: dpdk::version(),
+        tsc_hertz: dpdk::tsc::hz().map(std::num::NonZeroU64::get),
+        config_hash: None,
+    };
+    Sources::new(identity, config.metrics.clone(), workers.to_vec(), port_probes.collect(), vec![pool])
+}
+
+/// Logs the totals and checks that no packet is unaccounted for.
+fn summarise(workers: &[Arc<WorkerInstruments>]) -> Result<()> {
+    let (mut received, mut accounted) = (0, 0);
+    for worker in workers {
+        let packets = &worker.packets;
+        received += packets.received.get();
+        accounted += packets.accounted();
+        tracing::info!(
+            event = "worker_totals",
+            worker = %worker.label,
+            received = packets.received.get(),
+            sent = packets.sent.get(),
+            answered = packets.answered.get(),
+            punted = packets.punted.get(),
+            dropped = packets.drops.total(),
+            "worker stopped"
+        );
+    }
+    let latency = metrics::latency_summary(workers)?;
+    if !latency.is_empty() {
+        let micros = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1_000.0;
+        tracing::info!(
+            event = "latency_totals",
+            samples = latency.len(),
+            p50_us = micros(0.5),
+            p99_us = micros(0.99),
+            p999_us = micros(0.999),
+            "poll to transmit"
+        );
+    }
+    if received != accounted {
+        bail!("{received} packets were received but {accounted} accounted for: a defect, please report it");
+    }
+    tracing::info!(event = "stopped", received, "all packets accounted for");
+    Ok(())
+}
+
+impl OpenPorts {
+    fn facts(&self) -> Vec<PortFacts> {
+        self.each().map(|(_, port)| PortFacts { mac: port.info().mac, mtu: port.info().mtu }).collect()
+    }
+}

@@ -1,0 +1,179 @@
+//! Opening DPDK: the EAL, one pool of packet buffers, and every configured port with a queue per worker.
+//!
+//! Fields are dropped in the order in which they are declared: ports before buffers before the EAL.
+
+use crate::config::model::{Config, Memory, Port as PortSettings};
+use crate::logging;
+use anyhow::{Context, Result, bail};
+use dpdk::{
+    DeviceSpec, Eal, EalConfig, EalHandle, Mempool, MempoolConfig, Port, PortConfig, RxQueue, Started, TxQueue,
+};
+use lb_core::headers::PortFilter;
+use lb_core::pipeline::BURST_MAX;
+use std::sync::Mutex;
+
+/// Room in front of a received frame that the outer headers go into, bytes (RTE_PKTMBUF_HEADROOM).
+const HEADROOM_LEN: u32 = 128;
+/// Data room that suits every PMD, bytes.
+const DATA_ROOM_LEN_MIN: u32 = 2_048;
+/// Ethernet header, two VLAN tags and FCS around an IP datagram of MTU size, bytes.
+const FRAME_OVERHEAD_LEN: u32 = 26;
+/// Buffers of the pool's per-thread cache.
+const POOL_CACHE: u32 = 256;
+
+/// The queues of one worker: a pair for each port.
+pub(super) type WorkerQueues = Vec<(RxQueue, TxQueue)>;
+
+/// Everything that DPDK gave us.
+pub(super) struct OpenPorts {
+    queues: Mutex<Vec<WorkerQueues>>,
+    ports: Vec<(String, Port<Started>)>,
+    pool: Mempool,
+    eal: Eal,
+}
+
+impl OpenPorts {
+    /// Opens everything that the configuration names, with one queue pair per worker and port.
+    pub(super) fn open(config: &Config) -> Result<Self> {
+        let workers = config.dataplane.workers.len().max(1);
+        let devices = devices(config)?;
+        dpdk::log::set_sink(logging::dpdk_line);
+        let eal = Eal::init(&eal_config(config, &devices))?;
+        let pool = Mempool::new(&eal, &pool_config(config, workers)?)?;
+        let mut queues: Vec<WorkerQueues> = (0..workers).map(|_| Vec::new()).collect();
+        let mut ports = Vec::new();
+        for (settings, device) in config.dataplane.ports.iter().zip(&devices) {
+            let port = open_port(&eal, &pool, settings, device, workers, &mut queues)
+                .with_context(|| format!("port `{}` cannot be opened", settings.name))?;
+            ports.push((settings.name.clone(), port));
+        }
+        Ok(Self { queues: Mutex::new(queues), ports, pool, eal })
+    }
+
+    /// The queues of all workers, once.
+    pub(super) fn take_queues(&self) -> Vec<WorkerQueues> {
+        std::mem::take(&mut *self.queues.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// The ports with their names, in the order of the configuration.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&str, &Port<Started>)> {
+        self.ports.iter().map(|(name, port)| (name.as_str(), port))
+    }
+
+    /// The pool of packet buffers.
+    pub(super) fn pool(&self) -> &Mempool {
+        &self.pool
+    }
+
+    /// The EAL, for worker threads to register with.
+    pub(super) fn eal(&self) -> EalHandle {
+        self.eal.handle()
+    }
+
+    /// Which destination MACs each port accepts: its own, or all if it is configured promiscuous.
+    pub(super) fn filters(&self, config: &Config) -> Vec<PortFilter> {
+        let settings = config.dataplane.ports.iter();
+        settings
+            .zip(self.each())
+            .map(|(settings, (_, port))| match settings.promiscuous {
+                true => PortFilter::ANY,
+                false => PortFilter::new(port.info().mac),
+            })
+            .collect()
+    }
+}
+
+fn devices(config: &Config) -> Result<Vec<DeviceSpec>> {
+    let parse = |port: &PortSettings| {
+        let device = port.device.parse::<DeviceSpec>();
+        device.with_context(|| format!("port `{}`: `device` is neither a PCI address nor a vdev", port.name))
+    };
+    config.dataplane.ports.iter().map(parse).collect()
+}
+
+fn eal_config(config: &Config, devices: &[DeviceSpec]) -> EalConfig {
+    let Memory { hugepages, per_numa_node_bytes, .. } = config.dataplane.memory;
+    let mib = u32::try_from(per_numa_node_bytes >> 20).unwrap_or(u32::MAX);
+    let control = &config.dataplane.control_cpus;
+    EalConfig {
+        main_cpus: (!control.is_empty()).then(|| control.clone()),
+        memory: if hugepages { dpdk::Memory::Hugepages { mib } } else { dpdk::Memory::NoHuge { mib } },
+        // Several balancers on one machine (namespaces, tests) must not meet in /var/run/dpdk.
+        file_prefix: format!("guideway-{}", std::process::id()),
+        devices: devices.to_vec(),
+        telemetry: false,
+        extra_args: config.dataplane.eal_extra_args.clone(),
+    }
+}
+
+fn pool_config(config: &Config, workers: usize) -> Result<MempoolConfig> {
+    let mbufs = config.dataplane.memory.mbufs_per_numa_node;
+    let rings: usize = config
+        .dataplane
+        .ports
+        .iter()
+        .map(|port| usize::from(port.rx_descriptors) + usize::from(port.tx_descriptors))
+        .sum();
+    // Rings full in both directions, a burst in hand per port, and what each worker's cache may hold back.
+    let in_hand = BURST_MAX * config.dataplane.ports.len() + POOL_CACHE as usize * 3 / 2;
+    let needed = workers * (rings + in_hand);
+    if (mbufs as usize) < needed {
+        bail!(
+            "dataplane.memory.mbufs_per_numa_node is {mbufs}, but {workers} worker(s) with these descriptor \
+             counts can hold {needed} packet buffers: raise it, or lower rx_descriptors and tx_descriptors"
+        );
+    }
+    let mtu_max = config.dataplane.ports.iter().map(|port| u32::from(port.mtu)).max().unwrap_or(0);
+    let data_room = HEADROOM_LEN + (mtu_max + FRAME_OVERHEAD_LEN).max(DATA_ROOM_LEN_MIN);
+    Ok(MempoolConfig {
+        name: "mbufs".into(),
+        mbufs,
+        cache: POOL_CACHE,
+        data_room_bytes: u16::try_from(data_room).context("the MTU is too large for a packet buffer")?,
+        socket: None,
+    })
+}
+
+fn open_port(
+    eal: &Eal,
+    pool: &Mempool,
+    settings: &PortSettings,
+    device: &DeviceSpec,
+    workers: usize,
+    queues: &mut [WorkerQueues],
+) -> Result<Port<Started>> {
+    let count = u16::try_from(workers).context("more workers than a port has queues")?;
+    let port = Port::configure(
+        eal,
+        device,
+        &PortConfig {
+            rx_queues: count,
+            tx_queues: count,
+            rx_descriptors: settings.rx_descriptors,
+            tx_descriptors: settings.tx_descriptors,
+            mtu: Some(settings.mtu),
+            promiscuous: settings.promiscuous,
+            rss_key: None,
+        },
+        pool,
+    )?;
+    let (port, rx, tx) = port.start()?;
+    for (worker, pair) in queues.iter_mut().zip(rx.into_iter().zip(tx)) {
+        worker.push(pair);
+    }
+    let info = port.info();
+    let [a, b, c, d, e, f] = info.mac;
+    tracing::info!(
+        event = "port_opened",
+        port = %settings.name,
+        device = %info.device,
+        driver = %info.driver,
+        mac = %format_args!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"),
+        mtu = info.mtu,
+        queues = count,
+        rss = info.rss,
+        fast_free = info.fast_free,
+        "port open"
+    );
+    Ok(port)
+}
