@@ -89,7 +89,10 @@ pub struct LatencyCounters {
 
 impl Default for LatencyCounters {
     fn default() -> Self {
-        Self { buckets: (0..LATENCY_BUCKETS).map(|_| Counter::default()).collect(), sum_nanos: Counter::default() }
+        Self {
+            buckets: (0..LATENCY_BUCKETS).map(|_| Counter::default()).collect(),
+            sum_nanos: Counter::default(),
+        }
     }
 }
 

@@ -10,7 +10,9 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 /// The configured filter is not one.
 #[derive(Debug, thiserror::Error)]
-#[error("logging.level `{level}` is not a filter: {reason}; write e.g. `info` or `info,guideway::dpdk=debug`")]
+#[error(
+    "logging.level `{level}` is not a filter: {reason}; write e.g. `info` or `info,guideway::dpdk=debug`"
+)]
 pub struct BadFilter {
     level: String,
     reason: String,

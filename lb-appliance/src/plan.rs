@@ -5,9 +5,7 @@
 
 use crate::config::model::{self, Config, Encap};
 use lb_core::clock::Timeouts;
-use lb_core::spec::{
-    BackendSpec, BackendState, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Spec,
-};
+use lb_core::spec::{BackendSpec, BackendState, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Spec};
 use lb_core::tables::RecordOwner;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -75,7 +73,11 @@ impl Plan {
     /// without ports (`replay`), where MACs are zero and nothing is held against an MTU.
     pub fn new(config: &Config, ports: &[PortFacts]) -> Self {
         let pools = config.pools.iter().map(|pool| PoolSpec {
-            backends: pool.backends.iter().map(|backend| backend_spec(config, pool, backend, ports)).collect(),
+            backends: pool
+                .backends
+                .iter()
+                .map(|backend| backend_spec(config, pool, backend, ports))
+                .collect(),
         });
         let services = config.vips.iter().map(|vip| ServiceSpec {
             addresses: vip.addresses.clone(),
@@ -129,7 +131,12 @@ fn ticks(timeout: Duration) -> u16 {
     u16::try_from(timeout.as_secs()).unwrap_or(u16::MAX).clamp(1, lb_core::clock::TIMEOUT_TICKS_MAX)
 }
 
-fn backend_spec(config: &Config, pool: &model::Pool, backend: &model::Backend, ports: &[PortFacts]) -> BackendSpec {
+fn backend_spec(
+    config: &Config,
+    pool: &model::Pool,
+    backend: &model::Backend,
+    ports: &[PortFacts],
+) -> BackendSpec {
     BackendSpec {
         address: backend.address,
         weight: backend.weight.into(),

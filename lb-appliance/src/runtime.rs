@@ -106,7 +106,8 @@ fn start_workers(config: &Config, ports: &OpenPorts, tables: &Arc<Tables>) -> Re
 }
 
 fn sources(config: &Config, ports: &OpenPorts, workers: &[Arc<WorkerInstruments>]) -> Sources {
-    let port_probes = ports.each().map(|(name, port)| Arc::new(DpdkPort::new(name, port)) as Arc<dyn PortProbe>);
+    let port_probes =
+        ports.each().map(|(name, port)| Arc::new(DpdkPort::new(name, port)) as Arc<dyn PortProbe>);
     let pool = Arc::new(DpdkPool::new(ports.pool())) as Arc<dyn PoolProbe>;
     let identity = Identity {
         node: config.node.name.clone(),

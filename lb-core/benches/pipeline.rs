@@ -27,7 +27,12 @@ fn tables(mode: impl Fn(usize) -> Mode) -> Tables {
         address: [10, 1, (index >> 8) as u8, index as u8].into(),
         weight: 1,
         state: BackendState::Active,
-        egress: Egress { port: 0, mtu: 1500, source_mac: [2, 0, 0, 0, 0, 1], next_hop_mac: [2, 0, 0, 0, 0, 2] },
+        egress: Egress {
+            port: 0,
+            mtu: 1500,
+            source_mac: [2, 0, 0, 0, 0, 1],
+            next_hop_mac: [2, 0, 0, 0, 0, 2],
+        },
         mode: mode(index),
     });
     let service = ServiceSpec {
@@ -58,7 +63,8 @@ fn packet(index: u32, is_v6: bool) -> Vec<u8> {
         bytes[19] = 20;
         bytes[20..22].copy_from_slice(&[6, 64]);
         bytes[34..38].copy_from_slice(&address.to_be_bytes());
-        bytes[38..54].copy_from_slice(&"2001:db8::10".parse::<std::net::Ipv6Addr>().expect("literal").octets());
+        bytes[38..54]
+            .copy_from_slice(&"2001:db8::10".parse::<std::net::Ipv6Addr>().expect("literal").octets());
         54
     } else {
         bytes[12..14].copy_from_slice(&[8, 0]);
@@ -105,7 +111,13 @@ impl Source {
             (random() >> 32) as u32 % flows | if is_v6 { V6 } else { 0 }
         });
         let buffers = (0..BUFFERS).map(|_| Frame::new(&[0; 128])).collect();
-        Self { trace: trace.collect(), templates: [packet(0, false), packet(0, true)], buffers, next: 0, at: 0 }
+        Self {
+            trace: trace.collect(),
+            templates: [packet(0, false), packet(0, true)],
+            buffers,
+            next: 0,
+            at: 0,
+        }
     }
 
     /// The next burst, freshly written. Returns its buffers.
@@ -175,7 +187,12 @@ fn measure(name: &str, flows: u32, v6_percent: u32, tables: &Tables) {
     let (ours, floor, copy) = (nanos(&mut ours), nanos(&mut floor), nanos(&mut copy));
     println!(
         "{name:28} {flows:9} flows  {:6.2} / {:6.2} ns  (less source {:6.2})  macswap {:5.2} / {:5.2}  source {:5.2}",
-        ours.0, ours.1, ours.0 - copy.0, floor.0, floor.1, copy.0
+        ours.0,
+        ours.1,
+        ours.0 - copy.0,
+        floor.0,
+        floor.1,
+        copy.0
     );
 }
 
@@ -193,7 +210,12 @@ fn main() {
     }
     measure("ipip 6in4", 1_000_000, 100, &ipip);
     measure("ipip 20 % IPv6", 1_000_000, 20, &ipip);
-    measure("gue", 1_000_000, 0, &tables(|_| Mode::Gue { source: v4, port: 6080, variant: GueVariant::Header }));
+    measure(
+        "gue",
+        1_000_000,
+        0,
+        &tables(|_| Mode::Gue { source: v4, port: 6080, variant: GueVariant::Header }),
+    );
     let vxlan = |_| Mode::Vxlan { source: v4, port: 4789, vni: 42, inner_mac: [2, 0, 0, 0, 0, 3] };
     measure("vxlan", 1_000_000, 0, &tables(vxlan));
     measure("l2dsr", 1_000_000, 0, &tables(|_| Mode::L2Dsr));

@@ -1,7 +1,7 @@
 //! Header edits: what `apply` does to a packet that `decide` has sent to a backend.
 //!
 //! Obeys the record and decides nothing. The old Ethernet header is replaced, VLAN tags are kept, padding
-//! behind the IP datagram is cut off, the inner TTL goes down by one as in any router (RFC 2003 section
+//! behind the IP datagram is cut off (not by L2 DSR, whose frame stays as long as it was), the inner TTL goes down by one as in any router (RFC 2003 section
 //! 3.1, RFC 2473 section 3.1), DSCP and ECN are copied outward (RFC 2983 uniform model, RFC 6040 normal
 //! mode). Outer IPv4 headers carry DF and id 0 (RFC 6864).
 
@@ -14,7 +14,8 @@ use crate::packet::Packet;
 use crate::reason::DropReason;
 use crate::record::{Kind, OUTER_UDP, Record, RecordTail, inner_protocol};
 use crate::wire::{
-    ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, GUE_LEN, IPV4_LEN, IPV6_LEN, UDP_LEN, VLAN_TAG_LEN, VXLAN_LEN,
+    ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, GUE_LEN, IPV4_LEN, IPV6_LEN, UDP_LEN, VLAN_TAG_LEN,
+    VXLAN_LEN,
 };
 use inner::{Inner, decrement_ttl};
 
@@ -198,10 +199,8 @@ fn udp_v6<const LEN: usize>(
 
 #[inline(always)]
 fn write_udp(udp: &mut [u8], source: u16, destination: u16, len: u16, checksum: u16) {
-    let word = u64::from(source) << 48
-        | u64::from(destination) << 32
-        | u64::from(len) << 16
-        | u64::from(checksum);
+    let word =
+        u64::from(source) << 48 | u64::from(destination) << 32 | u64::from(len) << 16 | u64::from(checksum);
     udp[..UDP_LEN].copy_from_slice(&word.to_be_bytes());
 }
 
@@ -238,10 +237,11 @@ fn apply_tagged<P: Packet>(
     let tags = tags.get_mut(..tags_len).ok_or(DropReason::Unsupported)?;
     tags.copy_from_slice(packet.frame().get(12..12 + tags_len).ok_or(DropReason::Malformed)?);
 
-    // Ask for all the room before anything is written, so that a refusal leaves the packet as it was.
-    let (len, room) = (packet.frame().len(), record.kind.header_len() as isize - ETHERNET_LEN as isize);
-    packet.reframe(room, len).ok_or(DropReason::NoHeadroom)?;
-    packet.reframe(-room, len).ok_or(DropReason::NoHeadroom)?;
+    // Ask for all the room before anything is written, so that a refusal leaves the packet as it was. The
+    // tail must not move meanwhile: what leaves a frame and comes back has arbitrary contents.
+    let (len, room) = (packet.frame().len(), record.kind.header_len() - ETHERNET_LEN);
+    packet.reframe(room as isize, len + room).ok_or(DropReason::NoHeadroom)?;
+    packet.reframe(-(room as isize), len).ok_or(DropReason::NoHeadroom)?;
 
     apply_untagged(packet, headers, hash, record, tail).ok_or(DropReason::NoHeadroom)?;
     let len = packet.frame().len() + tags_len;

@@ -113,7 +113,13 @@ impl<I: Isa> LoadedKeys<I> {
 
     /// IPv6: addresses and the four bytes of the ports as on the wire.
     #[inline(always)]
-    pub(crate) fn v6(&self, source: &[u8; 16], destination: &[u8; 16], ports: [u8; 4], protocol: u8) -> FlowHash {
+    pub(crate) fn v6(
+        &self,
+        source: &[u8; 16],
+        destination: &[u8; 16],
+        ports: [u8; 4],
+        protocol: u8,
+    ) -> FlowHash {
         let isa = self.isa;
         let mut state = isa.xor(isa.load(source), self.keys[5]);
         state = isa.aes_round(state, self.keys[6]);

@@ -48,6 +48,17 @@ impl Frame {
         buffer[HEADROOM_LEN..].copy_from_slice(bytes);
         Self { buffer, start: HEADROOM_LEN, len: bytes.len() }
     }
+
+    /// Puts another frame into the same memory, with the headroom of a new one.
+    ///
+    /// # Panics
+    /// If `bytes` is longer than the frame that the buffer was made for.
+    #[inline]
+    pub fn rewrite(&mut self, bytes: &[u8]) {
+        self.start = HEADROOM_LEN;
+        self.len = bytes.len();
+        self.buffer[HEADROOM_LEN..HEADROOM_LEN + bytes.len()].copy_from_slice(bytes);
+    }
 }
 
 impl Packet for Frame {

@@ -119,8 +119,8 @@ impl Tables {
         let (mut records, mut tails) = (Vec::new(), Vec::new());
         for service in 0..spec.services.len() {
             let (pool, found) = pool_of(service)?;
-            let first_record =
-                RecordIndex::try_from(records.len()).map_err(|_| TablesError::TooMany { records: records.len() })?;
+            let first_record = RecordIndex::try_from(records.len())
+                .map_err(|_| TablesError::TooMany { records: records.len() })?;
             services.push(Service { pool, first_record, is_tracked: spec.services[service].is_tracked });
             for (backend, backend_spec) in found.backends.iter().enumerate() {
                 records.push(Record::new(backend_spec));
@@ -197,7 +197,8 @@ impl Tables {
 fn build_maglev(spec: &Spec) -> Result<Box<[MaglevTable]>, TablesError> {
     let seed = MaglevSeed::from_bytes(spec.seed.to_le_bytes());
     let build = |(pool, found): (usize, &PoolSpec)| {
-        let identities: Vec<Vec<u8>> = found.backends.iter().map(|backend| identity(backend.address)).collect();
+        let identities: Vec<Vec<u8>> =
+            found.backends.iter().map(|backend| identity(backend.address)).collect();
         let members: Vec<Member<'_>> = found
             .backends
             .iter()
@@ -207,7 +208,8 @@ fn build_maglev(spec: &Spec) -> Result<Box<[MaglevTable]>, TablesError> {
                 weight: if backend.state == BackendState::Active { backend.weight } else { 0 },
             })
             .collect();
-        MaglevTable::build(seed, spec.maglev_size, &members).map_err(|error| TablesError::Maglev { pool, error })
+        MaglevTable::build(seed, spec.maglev_size, &members)
+            .map_err(|error| TablesError::Maglev { pool, error })
     };
     spec.pools.iter().enumerate().map(build).collect()
 }
@@ -221,7 +223,8 @@ fn identity(address: IpAddr) -> Vec<u8> {
 }
 
 fn build_service_table(spec: &Spec) -> Result<ServiceTable, TablesError> {
-    let entries = spec.services.iter().map(|service| service.addresses.len() * service.ports.len().max(1)).sum();
+    let entries =
+        spec.services.iter().map(|service| service.addresses.len() * service.ports.len().max(1)).sum();
     let mut table = ServiceTable::with_capacity(entries);
     for (index, service) in spec.services.iter().enumerate() {
         let number = ServiceIndex::try_from(index)

@@ -17,12 +17,15 @@ pub struct RunArgs {
 
 /// Runs the balancer until a signal.
 pub fn run(arguments: &RunArgs) -> ExitCode {
-    let Some(config) = super::load_config(&arguments.config) else { return ExitCode::from(super::EXIT_CONFIG) };
+    let Some(config) = super::load_config(&arguments.config) else {
+        return ExitCode::from(super::EXIT_CONFIG);
+    };
     if let Err(finding) = config.require_dataplane() {
         eprintln!("guideway: {}: {}", arguments.config.display(), finding);
         return ExitCode::from(super::EXIT_CONFIG);
     }
-    let result = crate::logging::start(&config.logging).map_err(anyhow::Error::from).and_then(|()| forward(&config));
+    let result =
+        crate::logging::start(&config.logging).map_err(anyhow::Error::from).and_then(|()| forward(&config));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -39,5 +42,7 @@ fn forward(config: &config::model::Config) -> anyhow::Result<()> {
 
 #[cfg(not(feature = "dpdk"))]
 fn forward(_config: &config::model::Config) -> anyhow::Result<()> {
-    anyhow::bail!("this build has no packet I/O: build it with the cargo feature `dpdk`, or use `guideway replay`")
+    anyhow::bail!(
+        "this build has no packet I/O: build it with the cargo feature `dpdk`, or use `guideway replay`"
+    )
 }

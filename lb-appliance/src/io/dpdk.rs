@@ -43,7 +43,11 @@ impl Packet for MbufPacket {
         if !is_moved {
             return None;
         }
-        if len <= moved { mbuf.truncate(len).then_some(())? } else { mbuf.append(len - moved).map(drop)? }
+        if len <= moved {
+            mbuf.truncate(len).then_some(())?
+        } else {
+            mbuf.append(len - moved).map(drop)?
+        }
         Some(mbuf.data_mut())
     }
 

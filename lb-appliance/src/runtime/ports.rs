@@ -6,7 +6,8 @@ use crate::config::model::{Config, Memory, Port as PortSettings};
 use crate::logging;
 use anyhow::{Context, Result, bail};
 use dpdk::{
-    DeviceSpec, Eal, EalConfig, EalHandle, Mempool, MempoolConfig, Port, PortConfig, RxQueue, Started, TxQueue,
+    DeviceSpec, Eal, EalConfig, EalHandle, Mempool, MempoolConfig, Port, PortConfig, RxQueue, Started,
+    TxQueue,
 };
 use lb_core::headers::PortFilter;
 use lb_core::pipeline::BURST_MAX;

@@ -59,8 +59,11 @@ impl Workers {
     pub(super) fn start(ports: &OpenPorts, plan: &WorkerPlan) -> Result<Self> {
         let all_queues = ports.take_queues();
         let (ready, started) = sync_channel(all_queues.len());
-        let mut workers =
-            Self { threads: Mutex::default(), instruments: Vec::new(), stop: Arc::new(AtomicBool::new(false)) };
+        let mut workers = Self {
+            threads: Mutex::default(),
+            instruments: Vec::new(),
+            stop: Arc::new(AtomicBool::new(false)),
+        };
         log_table(plan.connection_entries, all_queues.len());
         for (index, queues) in all_queues.into_iter().enumerate() {
             let cpu = plan.cpus.get(index).copied();
@@ -101,7 +104,8 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        let threads = std::mem::take(self.threads.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let threads =
+            std::mem::take(self.threads.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!(event = "worker_failed", "a worker thread panicked");

@@ -82,7 +82,8 @@ fn bench(ring_len: usize, latency_sample: u64) -> Bench {
     let pipeline = Pipeline::new(ConnTable::with_capacity(64), counters, Level::detect());
     let settings = LoopSettings { burst: 16, is_adaptive: true, latency_sample };
     let filters = vec![PortFilter::new(PORT_MAC); 2];
-    let worker = Worker::new(MemoryIo::new(ports), pipeline, tables, filters, Arc::clone(&instruments), settings);
+    let worker =
+        Worker::new(MemoryIo::new(ports), pipeline, tables, filters, Arc::clone(&instruments), settings);
     Bench { input, outputs, instruments, worker }
 }
 

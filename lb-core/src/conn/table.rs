@@ -82,6 +82,12 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
         self.lines.len()
     }
 
+    /// The lines themselves, for tests that count what must add up.
+    #[cfg(test)]
+    pub(super) fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
     #[inline(always)]
     fn home(&self, tag: u64) -> u32 {
         tag as u32 & self.mask
@@ -202,7 +208,15 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
 
     /// Inserts a flow that [`Self::find`] does not know: free entry at home, free entry in the alternate,
     /// one relocation while there is room, else the oldest entry at home that may be evicted, else refused.
-    pub fn insert(&mut self, tag: u64, record: u16, class: Class, now: Tick, timeouts: &Timeouts) -> Inserted {
+    /// Above a load of 85 % an embryonic entry at home goes before the alternate is looked at.
+    pub fn insert(
+        &mut self,
+        tag: u64,
+        record: u16,
+        class: Class,
+        now: Tick,
+        timeouts: &Timeouts,
+    ) -> Inserted {
         let new = Entry { lo: Self::lo(tag), hi: Self::hi(tag), record, tick: now, class };
         let home = self.home(tag);
         if let Some(entry) = self.line(home).free_entry() {
@@ -253,15 +267,21 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
         None
     }
 
-    /// Puts `new` in place of the longest idle entry that it may push out.
+    /// Puts `new` in place of the longest idle entry that it may push out. A flow of two packets and more
+    /// is pushed out only if the other line is full as well; an embryonic one at once, so that a flood
+    /// touches one line per packet.
     fn evict(&mut self, home: u32, new: Entry, timeouts: &Timeouts) -> Inserted {
         let line = self.line(home);
         let victim = (0..LINE_ENTRIES)
             .map(|entry| (entry, line.class(entry), line.age_ticks(entry, new.tick)))
             .filter(|(_, class, age)| class.is_evictable() || *age > class.timeout_ticks(timeouts))
             .max_by_key(|(_, class, age)| (*class == Class::Embryonic, *age));
-        let Some((entry, _, _)) = victim else { return self.insert_alternate(home, new) };
-        let evicted = line.record(entry);
+        let is_embryonic = victim.is_some_and(|(_, class, _)| class == Class::Embryonic);
+        if !is_embryonic && self.insert_alternate(home, new) == Inserted::Fresh {
+            return Inserted::Fresh;
+        }
+        let Some((entry, _, _)) = victim else { return Inserted::Refused };
+        let evicted = self.line(home).record(entry);
         self.leave(home, entry);
         self.line_mut(home).put(entry, new, false);
         Inserted::Evicted(evicted)

@@ -2,7 +2,7 @@
 
 use crate::checksum;
 use crate::headers::Headers;
-use crate::wire::{IPV4_LEN, IPV6_LEN, PROTOCOL_UDP};
+use crate::wire::{IPV4_LEN, IPV6_LEN, PROTOCOL_UDP, UDP_LEN};
 
 /// Takes one off the TTL or hop limit, mends the IPv4 header checksum, and returns the TOS or traffic
 /// class byte. The caller has seen that the TTL is above 1.
@@ -39,7 +39,7 @@ impl<'a> Inner<'a> {
     /// A transport checksum makes segment plus pseudo header sum to zero, so the segment sums to the
     /// negated pseudo header; a valid IPv4 header sums to zero as well. If the client's checksum is wrong,
     /// ours will be too, and the tunnel's end drops what the backend would have dropped. Datagrams
-    /// without a transport checksum, or with extension headers, are summed in full.
+    /// without a checksum over all of the segment, with options or extension headers, are summed in full.
     pub(super) fn sum(&self) -> u64 {
         self.shortcut().unwrap_or_else(|| checksum::sum(self.datagram))
     }
@@ -47,6 +47,15 @@ impl<'a> Inner<'a> {
     fn shortcut(&self) -> Option<u64> {
         let Headers { ip_len, l4_offset, l3_offset, protocol, is_v6, .. } = *self.headers;
         let header_len = l4_offset - u16::from(l3_offset);
+        let segment_len = ip_len - header_len;
+        if protocol == PROTOCOL_UDP {
+            let udp = self.datagram.get(usize::from(header_len)..)?.first_chunk::<UDP_LEN>()?;
+            // Checksum 0 is none, over IPv6 too (RFC 6935). Behind the UDP length there may be options that
+            // the checksum does not cover (RFC 9868).
+            if udp[6..] == [0, 0] || udp[4..6] != segment_len.to_be_bytes() {
+                return None;
+            }
+        }
         if is_v6 {
             if usize::from(header_len) != IPV6_LEN {
                 return None;
@@ -57,12 +66,13 @@ impl<'a> Inner<'a> {
             let rest = checksum::sum(&head[..4]) + u64::from(u16::from_be_bytes([head[6], head[7]]));
             return Some(rest + u64::from(!u16::from(protocol)));
         }
-        let transport = self.datagram.get(usize::from(header_len)..)?;
-        if protocol == PROTOCOL_UDP && transport.get(6..8)? == [0, 0] {
+        // With options the final destination, which the transport checksum covers, may be one of them
+        // (source routes, RFC 791).
+        if usize::from(header_len) != IPV4_LEN {
             return None;
         }
         let addresses = checksum::sum(self.datagram.get(12..IPV4_LEN)?);
-        let pseudo = addresses + u64::from(protocol) + u64::from(ip_len - header_len);
+        let pseudo = addresses + u64::from(protocol) + u64::from(segment_len);
         Some(u64::from(!checksum::fold(pseudo)))
     }
 }

@@ -5,9 +5,9 @@
 
 use super::{Isa, Kernel, LINE_HI_OFFSET, LINE_LO_OFFSET};
 use core::arch::x86_64::{
-    __m128i, __m256i, _mm_aesenc_si128, _mm_cmpeq_epi16, _mm_insert_epi32, _mm_loadu_si128, _mm_movemask_epi8,
-    _mm_packs_epi16, _mm_set1_epi16, _mm_storeu_si128, _mm_xor_si128, _mm256_castsi256_ps, _mm256_cmpeq_epi32,
-    _mm256_loadu_si256, _mm256_movemask_ps, _mm256_set1_epi32,
+    __m128i, __m256i, _mm_aesenc_si128, _mm_cmpeq_epi16, _mm_insert_epi32, _mm_loadu_si128,
+    _mm_movemask_epi8, _mm_packs_epi16, _mm_set1_epi16, _mm_storeu_si128, _mm_xor_si128, _mm256_castsi256_ps,
+    _mm256_cmpeq_epi32, _mm256_loadu_si256, _mm256_movemask_ps, _mm256_set1_epi32,
 };
 
 /// Proof that the CPU has x86-64-v3 and AES-NI.

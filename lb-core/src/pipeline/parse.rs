@@ -27,7 +27,8 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let keys = self.tables.hasher.loaded(isa);
         let (v4, v6, other) = self.split();
         for at in v4.iter() {
-            let quick = self.packets.get(at).and_then(|packet| headers::quick_v4(packet.frame(), self.filter));
+            let quick =
+                self.packets.get(at).and_then(|packet| headers::quick_v4(packet.frame(), self.filter));
             let Some((headers, block)) = quick else {
                 self.parse_fully(&keys, at);
                 continue;
@@ -39,7 +40,8 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             self.stage.flows.push(at);
         }
         for at in v6.iter() {
-            let quick = self.packets.get(at).and_then(|packet| headers::quick_v6(packet.frame(), self.filter));
+            let quick =
+                self.packets.get(at).and_then(|packet| headers::quick_v6(packet.frame(), self.filter));
             let Some((headers, head)) = quick else {
                 self.parse_fully(&keys, at);
                 continue;

@@ -1,0 +1,196 @@
+//! The lab as a value: client, balancer's namespace and three nginx exist while a [`Lab`] lives.
+//!
+//! The topology is described once, in `scripts/lib/lab.sh`; here are only its names and addresses. What must hold: one lab
+//! at a time on a machine (a lock file; these tests share two cores), and nothing of it is left after `Drop`.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::netns::Namespace;
+use crate::nginx::Nginx;
+use crate::process::run;
+use crate::program::repository;
+use crate::skip::{Skip, require_program};
+
+/// The service's IPv4 address.
+pub const VIP4: &str = "203.0.113.10";
+/// The service's IPv6 address.
+pub const VIP6: &str = "2001:db8:cafe::10";
+/// The client's own IPv4 address.
+pub const CLIENT4: &str = "198.51.100.7";
+/// The client's own IPv6 address.
+pub const CLIENT6: &str = "2001:db8:100::7";
+/// The MAC address of the balancer's NIC.
+pub const BALANCER_MAC: &str = "02:67:77:00:00:11";
+/// The sources of outer headers, IPv4 and IPv6.
+pub const BALANCER_SOURCES: [&str; 2] = ["198.51.100.11", "2001:db8:100::11"];
+/// Where the balancer listens for scrapes, inside its namespace.
+pub const METRICS: &str = "127.0.0.1:9843";
+
+/// How a packet reaches its backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encap {
+    /// IP in IP.
+    Ipip,
+    /// GUE variant 0.
+    Gue,
+    /// GUE variant 1.
+    Gue1,
+    /// VXLAN.
+    Vxlan,
+    /// Only the destination MAC is rewritten.
+    L2dsr,
+}
+
+impl Encap {
+    /// The name in the scripts.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ipip => "ipip",
+            Self::Gue => "gue",
+            Self::Gue1 => "gue1",
+            Self::Vxlan => "vxlan",
+            Self::L2dsr => "l2dsr",
+        }
+    }
+}
+
+/// The address family of the backends, and so of the outer header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outer {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// The DPDK driver of the balancer's port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pmd {
+    /// `net_af_packet`.
+    AfPacket,
+    /// `net_af_xdp`.
+    AfXdp,
+    /// `net_tap`.
+    Tap,
+}
+
+impl Pmd {
+    /// The name in the scripts.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AfPacket => "af_packet",
+            Self::AfXdp => "af_xdp",
+            Self::Tap => "tap",
+        }
+    }
+}
+
+/// A lab that is up.
+#[derive(Debug)]
+pub struct Lab {
+    id: String,
+    folder: PathBuf,
+    /// Held for as long as the lab is up; the kernel releases it if the test dies.
+    _lock: File,
+}
+
+impl Lab {
+    /// Makes the namespaces, the cables and the backends, and writes the matching configuration.
+    ///
+    /// # Errors
+    /// `Skip` without root, or when the kernel or the machine lacks something the lab needs.
+    pub fn up(encap: Encap, outer: Outer, pmd: Pmd) -> Result<Self, Skip> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        for (program, package) in [
+            ("ip", "iproute2"),
+            ("nginx", "nginx-light"),
+            ("nft", "nftables"),
+            ("ethtool", "ethtool"),
+            ("clang", "clang"),
+        ] {
+            require_program(program, package)?;
+        }
+        require_namespaces()?;
+        let lock = File::create(std::env::temp_dir().join("gwlab.lock")).expect("lock file");
+        lock.lock().expect("lock");
+        let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let outer = if outer == Outer::V6 { "v6" } else { "v4" };
+        let finished = run(
+            lab_script().args([
+                "up",
+                "--id",
+                &id,
+                "--encap",
+                encap.name(),
+                "--outer",
+                outer,
+                "--pmd",
+                pmd.name(),
+            ]),
+            Duration::from_secs(60),
+        );
+        let folder = PathBuf::from(finished.expect_success("scripts/lab up").trim());
+        Ok(Self { id, folder, _lock: lock })
+    }
+
+    /// The namespace of a role: `client`, `lb`, `web1`...
+    #[must_use]
+    pub fn namespace(&self, role: &str) -> Namespace {
+        Namespace::named(format!("gwlab-{}-{role}", self.id))
+    }
+
+    /// The three web servers.
+    #[must_use]
+    pub fn backends(&self) -> [Nginx; 3] {
+        [1, 2, 3].map(|number| Nginx::new(&self.folder, number))
+    }
+
+    /// The configuration that `scripts/lab` wrote for this lab.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("guideway.yaml")
+    }
+
+    /// Where files of this lab live; removed with it.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let finished = run(lab_script().args(["down", "--id", &self.id]), Duration::from_secs(60));
+        if !finished.status.success() {
+            eprintln!("scripts/lab down --id {}: {}{}", self.id, finished.stdout, finished.stderr);
+        }
+    }
+}
+
+/// The configuration of a lab, without making it.
+#[must_use]
+pub fn config_text(encap: Encap, pmd: Pmd) -> String {
+    run(lab_script().args(["config", "--encap", encap.name(), "--pmd", pmd.name()]), Duration::from_secs(10))
+        .expect_success("scripts/lab config")
+}
+
+fn lab_script() -> Command {
+    Command::new(repository().join("scripts/lab"))
+}
+
+/// Namespaces need CAP_SYS_ADMIN, which root has on a machine and often not in a container.
+fn require_namespaces() -> Result<(), Skip> {
+    let name = format!("gwlab-{}-probe", std::process::id());
+    let made = run(Command::new("ip").args(["netns", "add", &name]), Duration::from_secs(5));
+    if !made.status.success() {
+        return Err(Skip(format!("cannot make network namespaces, run as root: {}", made.stderr.trim())));
+    }
+    run(Command::new("ip").args(["netns", "del", &name]), Duration::from_secs(5));
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Stopping: SIGTERM and SIGINT end the balancer in order, with status 0, idle or under load, on any driver.
+
+use std::time::Duration;
+
+use lb_tests::balancer::Balancer;
+use lb_tests::client::get;
+use lb_tests::lab::{Encap, Lab, Outer, Pmd, VIP4};
+use lb_tests::process::wait_until;
+use lb_tests::skip::{Skip, unless};
+
+fn stops(pmd: Pmd, signal: &str) -> Result<(), Skip> {
+    lb_tests::program::guideway_path()?;
+    let lab = Lab::up(Encap::L2dsr, Outer::V4, pmd)?;
+    let balancer = Balancer::start(&lab)?;
+    let devices = lab.namespace("lb").devices();
+    assert_eq!(get(&lab, VIP4, 20).good(), 20);
+    let finished = balancer.stop(signal);
+    assert!(
+        !finished.timed_out && finished.status.success(),
+        "SIG{signal}: {}\n{}",
+        finished.status,
+        finished.stderr
+    );
+    assert_eq!(lab.namespace("lb").devices(), devices, "network devices");
+    Ok(())
+}
+
+#[test]
+fn sigterm_on_af_packet() {
+    unless(stops(Pmd::AfPacket, "TERM"));
+}
+
+#[test]
+fn sigint_on_af_xdp() {
+    unless(stops(Pmd::AfXdp, "INT"));
+}
+
+fn stops_under_load() -> Result<(), Skip> {
+    lb_tests::program::guideway_path()?;
+    let lab = Lab::up(Encap::Ipip, Outer::V4, Pmd::AfPacket)?;
+    let balancer = Balancer::start(&lab)?;
+    let finished = std::thread::scope(|scope| {
+        let client = scope.spawn(|| get(&lab, VIP4, 2_000));
+        let backends = lab.backends();
+        let busy = || backends.iter().map(|backend| backend.requests().len()).sum::<usize>() > 100;
+        assert!(wait_until(Duration::from_secs(10), busy), "traffic flows");
+        let finished = balancer.stop("TERM");
+        // What is still on its way now fails quickly: the client need not wait for its own limits.
+        lab.namespace("client").run("ip", &["link", "set", "eth0", "down"], Duration::from_secs(5));
+        let _ = client.join();
+        finished
+    });
+    assert!(!finished.timed_out && finished.status.success(), "{}\n{}", finished.status, finished.stderr);
+    Ok(())
+}
+
+#[test]
+fn sigterm_under_load() {
+    unless(stops_under_load());
+}
+
+fn restarts() -> Result<(), Skip> {
+    lb_tests::program::guideway_path()?;
+    let lab = Lab::up(Encap::Ipip, Outer::V4, Pmd::AfXdp)?;
+    for round in 1..=3 {
+        let balancer = Balancer::start(&lab)?;
+        assert_eq!(get(&lab, VIP4, 20).good(), 20, "round {round}");
+        assert!(balancer.stop("TERM").status.success(), "round {round}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stopped_balancer_leaves_the_port_usable() {
+    unless(restarts());
+}
