@@ -86,10 +86,11 @@ impl Isa for V3 {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn match_line_avx2(line: &[u8; 64], lo: u32, hi: u16) -> u32 {
+    let (low, high) = (line[LINE_LO_OFFSET..].as_ptr(), line[LINE_HI_OFFSET..].as_ptr());
     // SAFETY: bytes 0..32 of a 64-byte array; the load has no alignment demand.
-    let low: __m256i = unsafe { _mm256_loadu_si256(line.as_ptr().add(LINE_LO_OFFSET).cast()) };
+    let low: __m256i = unsafe { _mm256_loadu_si256(low.cast()) };
     // SAFETY: bytes 24..40 of a 64-byte array.
-    let high: __m128i = unsafe { _mm_loadu_si128(line.as_ptr().add(LINE_HI_OFFSET).cast()) };
+    let high: __m128i = unsafe { _mm_loadu_si128(high.cast()) };
     let low = _mm256_cmpeq_epi32(low, _mm256_set1_epi32(lo.cast_signed()));
     let high = _mm_cmpeq_epi16(high, _mm_set1_epi16(hi.cast_signed()));
     let low_mask = _mm256_movemask_ps(_mm256_castsi256_ps(low)).cast_unsigned();
