@@ -3,6 +3,8 @@
 //! One core, interleaved samples of a few thousand packets in one process, so that noise hits both sides;
 //! the minimum is the figure of merit (docs/performance.md). Run: `cargo bench -p lb-core --bench pipeline`.
 
+#![expect(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
+
 use lb_core::clock::{Tick, Timeouts};
 use lb_core::conn::ConnTable;
 use lb_core::counters::WorkerCounters;
@@ -108,7 +110,7 @@ impl Source {
         };
         let trace = (0..1 << 20).map(|_| {
             let is_v6 = (random() >> 40) as u32 % 100 < v6_percent;
-            (random() >> 32) as u32 % flows | if is_v6 { V6 } else { 0 }
+            ((random() >> 32) as u32 % flows) | if is_v6 { V6 } else { 0 }
         });
         let buffers = (0..BUFFERS).map(|_| Frame::new(&[0; 128])).collect();
         Self {

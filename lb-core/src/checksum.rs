@@ -13,11 +13,14 @@ pub fn sum(bytes: &[u8]) -> u64 {
 /// Folds a sum to 16 bits with end-around carries.
 #[inline(always)]
 pub const fn fold(sum: u64) -> u16 {
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    sum as u16
+    // Adding the halves crosswise leaves the folded value, carry included, in the upper half.
+    fold32((sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32)
+}
+
+/// As [`fold`], for sums of at most 65,536 words.
+#[inline(always)]
+pub const fn fold32(sum: u32) -> u16 {
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 /// The checksum field for a sum over everything but the field.
@@ -29,18 +32,19 @@ pub const fn finish(sum: u64) -> u16 {
 /// The checksum after one 16-bit word that it covers changed from `old` to `new` (RFC 1624, eqn. 3).
 #[inline(always)]
 pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
-    !fold((!checksum) as u64 + (!old) as u64 + new as u64)
+    !fold32((!checksum) as u32 + (!old) as u32 + new as u32)
 }
 
 /// True if a 20-byte IPv4 header sums to all ones.
 #[inline(always)]
 pub fn ipv4_header_is_valid(header: &[u8; 20]) -> bool {
-    // Byte order does not matter for the comparison with all ones (RFC 1071 section 2), and 32-bit words
-    // fold to the same 16 bits, so native loads serve.
-    let (words, _) = header.as_chunks::<4>();
-    let mut total = 0u64;
+    // Byte order does not matter for the comparison with all ones (RFC 1071 section 2), and wider words
+    // fold to the same 16 bits, so native loads serve: two of eight bytes and one of four.
+    let (words, rest) = header.as_chunks::<8>();
+    let mut total = u64::from(u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]));
     for word in words {
-        total += u64::from(u32::from_ne_bytes(*word));
+        let (sum, carry) = total.overflowing_add(u64::from_ne_bytes(*word));
+        total = sum + u64::from(carry);
     }
     fold(total) == 0xffff
 }

@@ -120,11 +120,11 @@ fn open<'a, const LEN: usize, P: Packet>(
 fn outer_v4<const LEN: usize>(head: &mut [u8; LEN], record: &Record, ip_len: u16, tos: u8, protocol: u8) {
     head[..OUTER4].copy_from_slice(&record.template[..OUTER4]);
     let total_len = ip_len + (LEN - ETHERNET_LEN) as u16;
-    let sum = u64::from(record.partial_sum) + u64::from(tos) + u64::from(total_len) + u64::from(protocol);
+    let sum = u32::from(record.partial_sum) + u32::from(tos) + u32::from(total_len) + u32::from(protocol);
     head[15] = tos;
     head[16..18].copy_from_slice(&total_len.to_be_bytes());
     head[23] = protocol;
-    head[24..26].copy_from_slice(&checksum::finish(sum).to_be_bytes());
+    head[24..26].copy_from_slice(&(!checksum::fold32(sum)).to_be_bytes());
 }
 
 /// Ethernet and IPv6 from the template, then what the packet decides. The flow label is constant for a

@@ -27,38 +27,50 @@ pub const BURST_MAX: usize = 64;
 
 /// Index mask of the stage arrays: an index that has been masked needs no bounds check.
 const MASK: usize = BURST_MAX - 1;
-const _: () = assert!(BURST_MAX.is_power_of_two() && BURST_MAX <= 256, "indices are u8 and masked");
+const _: () = assert!(BURST_MAX == u64::BITS as usize, "a set of positions is one word");
 
-/// Positions of packets in a burst, in the order of arrival.
-#[derive(Clone, Debug)]
-struct List {
-    positions: [u8; BURST_MAX],
-    len: usize,
+/// A set of positions in a burst, walked in the order of arrival. One register: adding costs two
+/// instructions and never a branch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Set(u64);
+
+impl Set {
+    #[inline(always)]
+    fn add(&mut self, position: usize) {
+        self.add_if(position, true);
+    }
+
+    /// Adds if `is_member`, without a branch to mispredict.
+    #[inline(always)]
+    fn add_if(&mut self, position: usize, is_member: bool) {
+        self.0 |= u64::from(is_member) << (position & MASK);
+    }
+
+    #[inline(always)]
+    fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline(always)]
+    fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Takes the first position out; 0 if there is none.
+    #[inline(always)]
+    fn take_first(&mut self) -> usize {
+        let first = self.0.trailing_zeros() as usize & MASK;
+        self.0 &= self.0.wrapping_sub(1);
+        first
+    }
 }
 
-impl List {
-    const EMPTY: Self = Self { positions: [0; BURST_MAX], len: 0 };
+impl Iterator for Set {
+    type Item = usize;
 
     #[inline(always)]
-    fn push(&mut self, position: usize) {
-        self.push_if(position, true);
-    }
-
-    /// Writes always and counts if `is_member`: no branch to mispredict.
-    #[inline(always)]
-    fn push_if(&mut self, position: usize, is_member: bool) {
-        self.positions[self.len & MASK] = position as u8;
-        self.len += usize::from(is_member);
-    }
-
-    #[inline(always)]
-    fn at(&self, index: usize) -> usize {
-        usize::from(self.positions[index & MASK]) & MASK
-    }
-
-    #[inline(always)]
-    fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.positions[..self.len.min(BURST_MAX)].iter().map(|&position| usize::from(position) & MASK)
+    fn next(&mut self) -> Option<usize> {
+        if self.is_empty() { None } else { Some(self.take_first()) }
     }
 }
 
@@ -69,9 +81,9 @@ struct Stage {
     hashes: [FlowHash; BURST_MAX],
     verdicts: [Verdict; BURST_MAX],
     /// Packets that have a flow.
-    flows: List,
+    flows: Set,
     /// Packets without a usable entry in the table.
-    misses: List,
+    misses: Set,
 }
 
 /// The packet path of one worker with its connection table.
@@ -90,8 +102,8 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
             headers: [Headers::default(); BURST_MAX],
             hashes: [FlowHash::default(); BURST_MAX],
             verdicts: [Verdict::Drop(DropReason::Unsupported); BURST_MAX],
-            flows: List::EMPTY,
-            misses: List::EMPTY,
+            flows: Set::default(),
+            misses: Set::default(),
         };
         counters.capacity.set(connections.capacity() as u64);
         Self { connections, stage: Box::new(stage), counters, level }
@@ -169,8 +181,8 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Burst<'_, S, P> {
 
     #[inline(always)]
     fn run<I: Isa>(mut self, isa: I) {
-        self.stage.flows.len = 0;
-        self.stage.misses.len = 0;
+        self.stage.flows = Set::default();
+        self.stage.misses = Set::default();
         self.parse(isa);
         self.decide(isa);
         self.apply();
@@ -183,8 +195,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// Third pass: edits what is forwarded and counts it.
     #[inline(always)]
     fn apply(&mut self) {
-        for index in 0..self.stage.flows.len {
-            let at = self.stage.flows.at(index);
+        for at in self.stage.flows {
             let Verdict::Forward(record_index) = self.stage.verdicts[at] else { continue };
             let record_index = usize::from(record_index);
             let (Some(record), Some(tail)) =

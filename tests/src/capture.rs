@@ -16,8 +16,10 @@ use crate::skip::{Skip, require_program};
 /// PI_WARN of Wireshark's expert information; notes and chats lie below.
 const EXPERT_WARNING: u64 = 0x0060_0000;
 
-/// A TCP option by which the client reports a duplicate it got from the backend: legal, and not our frame's doing.
-const ABOUT_THE_CONVERSATION: &str = "D-SACK Sequence";
+/// True remarks that are not about our work. D-SACK: the client reports a duplicate that it got from the backend.
+/// 0xffff: Linux' own software checksum writes it for 0 in every protocol (`CSUM_MANGLED_0` in `skb_checksum_help`);
+/// it stands in the client's TCP header, which the balancer must not touch.
+const NOT_OURS: [&str; 2] = ["D-SACK Sequence", "TCP Checksum 0xffff instead of 0x0000 (see RFC 1624)"];
 
 /// A recording that is under way.
 #[derive(Debug)]
@@ -115,7 +117,7 @@ fn parse_line(line: &str) -> Frame {
         .enumerate()
         .filter(|(_, severity)| severity.parse().unwrap_or(u64::MAX) >= EXPERT_WARNING)
         .map(|(index, _)| messages.get(index).cloned().unwrap_or_else(|| "expert warning".to_owned()))
-        .filter(|message| message != ABOUT_THE_CONVERSATION)
+        .filter(|message| !NOT_OURS.contains(&message.as_str()))
         .collect();
     Frame {
         protocols,

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// How often a waiting loop looks again.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// How long a child that is no longer wanted may take over SIGTERM before it is killed.
+const POLITE: Duration = Duration::from_secs(3);
+
 /// What a finished command left.
 #[derive(Debug)]
 pub struct Finished {
@@ -22,6 +25,8 @@ pub struct Finished {
     pub stderr: String,
     /// True when it was killed because its time was over.
     pub timed_out: bool,
+    /// The process id it had.
+    pub pid: u32,
 }
 
 impl Finished {
@@ -35,7 +40,7 @@ impl Finished {
     }
 }
 
-/// A running child; killed when dropped.
+/// A running child; ended when dropped.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -83,7 +88,13 @@ impl Process {
             let _ = self.child.kill();
         }
         let status = self.child.wait().expect("wait for a child");
-        Finished { status, stdout: read_all(&self.stdout), stderr: read_all(&self.stderr), timed_out }
+        Finished {
+            status,
+            stdout: read_all(&self.stdout),
+            stderr: read_all(&self.stderr),
+            timed_out,
+            pid: self.pid(),
+        }
     }
 
     /// What it has written to standard error so far.
@@ -108,6 +119,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.ended().is_none() {
+            // First politely: a program that is asked removes what it had made.
+            self.signal("TERM");
+            wait_until(POLITE, || self.ended().is_some());
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

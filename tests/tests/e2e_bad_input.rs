@@ -53,6 +53,10 @@ fn refused(mut command: Command, config: &str, words: &[&str]) -> Finished {
     }
     assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
     assert_eq!(traces(), before, "something is left behind");
+    let runtime =
+        std::fs::read_dir("/var/run/dpdk").into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let own = runtime.filter(|name| name.to_string_lossy().ends_with(&format!("-{}", finished.pid)));
+    assert_eq!(own.count(), 0, "its runtime folder is left in /var/run/dpdk");
     finished
 }
 

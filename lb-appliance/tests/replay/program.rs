@@ -140,3 +140,18 @@ fn a_cut_capture_is_code_1_after_everything_before_the_cut() {
     assert_eq!(String::from_utf8(ran.stdout).expect("JSON").lines().count(), 5);
     assert_eq!(capture::read(&std::fs::read(bench.path("out.pcap")).expect("written")).len(), 5);
 }
+
+#[test]
+fn a_disk_that_fills_up_leaves_whole_packets() {
+    let bench = Bench::new();
+    let frames: Vec<Vec<u8>> = forwarded().iter().map(Client::frame).cycle().take(6000).collect();
+    std::fs::write(bench.path("in.pcap"), capture::plain(&frames)).expect("written");
+    // The limit on the size of a file stands for the disk; ignored, its signal becomes an error of `write`.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 300; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_guideway")]);
+    let ran = shell.current_dir(bench.0.path()).arg("replay").args(ALL).output().expect("the binary runs");
+    expect(&ran, 1, "out.pcap: cannot write the output capture: File too large");
+    let output = std::fs::read(bench.path("out.pcap")).expect("there");
+    let sent = capture::read(&output).len();
+    assert!((500..6000).contains(&sent), "{sent} packets");
+}

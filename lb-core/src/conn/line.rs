@@ -76,6 +76,11 @@ const _: () = {
     assert!(std::mem::offset_of!(Line, hi) == LINE_HI_OFFSET);
 };
 
+/// Where the records and the ticks start, in 16-bit words.
+const RECORD_WORD: usize = std::mem::offset_of!(Line, record) / 2;
+const TICK_WORD: usize = std::mem::offset_of!(Line, tick) / 2;
+const _: () = assert!(TICK_WORD + 7 < 32, "a masked entry number stays inside the line");
+
 /// All entries of a line, as bits.
 pub(super) const FULL: u32 = (1 << LINE_ENTRIES) - 1;
 
@@ -114,9 +119,16 @@ impl Line {
         (free != 0).then(|| free.trailing_zeros() as usize)
     }
 
+    /// The line as 16-bit words. An entry number from the SIMD match is below six, which the compiler does
+    /// not know; masked to below eight it stays inside the line whatever it is, and needs no test.
+    #[inline(always)]
+    fn words(&self) -> &[u16; 32] {
+        zerocopy::transmute_ref!(self)
+    }
+
     #[inline(always)]
     pub(super) fn record(&self, entry: usize) -> u16 {
-        self.record[entry]
+        self.words()[RECORD_WORD + (entry & 7)]
     }
 
     #[inline(always)]
@@ -142,9 +154,14 @@ impl Line {
     /// Notes a packet. The line is written only if the tick has changed, once per second and flow.
     #[inline(always)]
     pub(super) fn touch(&mut self, entry: usize, now: Tick) {
-        if self.tick[entry] != now.0 {
-            self.tick[entry] = now.0;
+        if self.words()[TICK_WORD + (entry & 7)] != now.0 {
+            self.set_tick(entry, now);
         }
+    }
+
+    #[cold]
+    fn set_tick(&mut self, entry: usize, now: Tick) {
+        self.tick[entry] = now.0;
     }
 
     #[inline(always)]

@@ -170,6 +170,7 @@ fn what_is_broken_is_dropped_for_a_named_reason() {
     ];
     for (sentence, frame, reason) in table {
         assert_eq!(parse(frame, OURS), Err(NoFlow::Drop(*reason)), "{sentence}");
+        check_any(frame, OURS);
     }
 }
 
@@ -196,6 +197,7 @@ fn what_is_not_for_an_ip_balancer_goes_to_the_kernel() {
     ];
     for (sentence, frame, reason) in table {
         assert_eq!(parse(frame, OURS), Err(NoFlow::Punt(*reason)), "{sentence}");
+        check_any(frame, OURS);
     }
 }
 
@@ -216,6 +218,7 @@ fn fragments_name_the_address_they_are_for() {
     for (sentence, frame, to) in table {
         let to: std::net::SocketAddr = to.parse().unwrap();
         assert_eq!(parse(&frame, OURS), Err(NoFlow::Fragment(to.ip())), "{sentence}");
+        check_any(&frame, OURS);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Hits in the home line first, then those in alternate lines, then the misses: the common case runs in a
 //! tight loop and the rare ones are gathered so that their memory latency overlaps too.
 
-use super::{Burst, List};
+use super::{Burst, Set};
 use crate::conn::{Class, Inserted, Line, Slot};
 use crate::flow::FlowKey;
 use crate::headers::Headers;
@@ -42,70 +42,78 @@ fn next_class(class: Class, headers: &Headers) -> Class {
 impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     #[inline(always)]
     pub(super) fn decide<I: Isa>(&mut self, isa: I) {
-        let count = self.stage.flows.len;
-        let mut elsewhere = List::EMPTY;
-        for index in 0..LINE_LOOK_AHEAD.min(count) {
-            self.connections.prefetch_near(self.stage.hashes[self.stage.flows.at(index)].tag);
+        let flows = self.stage.flows;
+        let (mut elsewhere, mut misses, mut unusual) = (Set::default(), Set::default(), Set::default());
+        let mut ahead = flows;
+        for _ in 0..LINE_LOOK_AHEAD {
+            self.connections.prefetch_near(self.stage.hashes[ahead.take_first()].tag);
         }
-        for index in 0..count {
-            // Beyond the end this asks for a line of an earlier burst: harmless, and cheaper than a test.
-            let ahead = self.stage.flows.at(index + LINE_LOOK_AHEAD);
-            self.connections.prefetch_near(self.stage.hashes[ahead].tag);
-            let at = self.stage.flows.at(index);
+        for at in flows {
+            // Beyond the last this asks for the line of position 0: harmless, and cheaper than a test.
+            self.connections.prefetch_near(self.stage.hashes[ahead.take_first()].tag);
             let tag = self.stage.hashes[at].tag;
             match self.connections.find_home(isa, tag) {
-                Some(slot) => self.hit(at, slot),
+                Some(slot) => self.hit(at, slot, &mut unusual),
                 None if self.connections.home_overflows(tag) => {
                     self.connections.prefetch_alternate(tag);
-                    elsewhere.push(at);
+                    elsewhere.add(at);
                 }
-                None => self.stage.misses.push(at),
+                None => misses.add(at),
             }
         }
-        for at in elsewhere.iter() {
+        for at in elsewhere {
             match self.connections.find_alternate(isa, self.stage.hashes[at].tag) {
-                Some(slot) => self.hit(at, slot),
-                None => self.stage.misses.push(at),
+                Some(slot) => self.hit(at, slot, &mut unusual),
+                None => misses.add(at),
             }
         }
-        let misses = self.stage.misses.len;
-        self.counters.lookups.add(count as u64);
-        self.counters.hits.add((count - misses) as u64);
-        if misses != 0 {
+        self.stage.misses = misses;
+        for at in unusual {
+            self.hit_unusual(isa, at);
+        }
+        self.counters.lookups.add(flows.len() as u64);
+        self.counters.hits.add((flows.len() - self.stage.misses.len()) as u64);
+        if !self.stage.misses.is_empty() {
             self.resolve(isa);
         }
     }
 
-    /// A packet with an entry. Everything out of the ordinary is gathered into one branch.
+    /// A packet with an entry. Everything out of the ordinary is gathered into one branch and put off.
     #[inline(always)]
-    fn hit(&mut self, at: usize, slot: Slot) {
-        let headers = self.stage.headers[at];
+    fn hit(&mut self, at: usize, slot: Slot, unusual: &mut Set) {
+        let headers = &self.stage.headers[at];
         let index = self.connections.record(slot);
         let Some(record) = self.tables.records.get(usize::from(index)) else {
-            self.stage.misses.push(at);
+            unusual.add(at);
             return;
         };
         // Established and Datagram are the odd classes and stay what they are without SYN, FIN and RST.
-        let is_steady = self.connections.class(slot) as u8 & 1 != 0;
-        let is_plain = is_steady
-            & (headers.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST) == 0)
-            & !record.is_dead
-            & (headers.ip_len <= record.inner_max)
-            & (headers.ttl > 1);
-        if is_plain {
+        let is_steady = self.connections.class(slot) as u8 & 1;
+        let is_unusual = (is_steady ^ 1)
+            | (headers.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))
+            | u8::from(record.is_dead)
+            | u8::from(headers.ip_len > record.inner_max)
+            | u8::from(headers.ttl <= 1);
+        if is_unusual == 0 {
             self.connections.touch(slot, self.now);
             self.stage.verdicts[at] = Verdict::Forward(index);
         } else {
-            self.hit_unusual(at, slot, index);
+            unusual.add(at);
         }
     }
 
     #[inline(never)]
-    fn hit_unusual(&mut self, at: usize, slot: Slot, index: RecordIndex) {
+    fn hit_unusual<I: Isa>(&mut self, isa: I, at: usize) {
         let headers = self.stage.headers[at];
+        // Found again: nothing was inserted or moved since.
+        let Some(slot) = self.connections.find(isa, self.stage.hashes[at].tag) else {
+            self.stage.misses.add(at);
+            return;
+        };
+        let index = self.connections.record(slot);
         let is_dead = self.tables.records.get(usize::from(index)).is_none_or(|record| record.is_dead);
         if is_dead || opens(&headers) {
-            self.stage.misses.push(at);
+            self.stage.misses.add(at);
             return;
         }
         self.progress(slot, &headers);
@@ -141,8 +149,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// Packets without a usable entry: VIP, Maglev, insert.
     #[inline(never)]
     fn resolve<I: Isa>(&mut self, isa: I) {
-        for index in 0..self.stage.misses.len {
-            let at = self.stage.misses.at(index);
+        for at in self.stage.misses {
             let hash = self.stage.hashes[at];
             let Some((destination, port, protocol)) = self.target(at) else {
                 self.drop(at, DropReason::Malformed);

@@ -1,15 +1,14 @@
 //! First pass: headers, hash, prefetch.
 //!
 //! Packets are split by family without a branch, so that a mixed stream does not mispredict, and each
-//! list runs through its quick parser. What the quick parsers do not recognise goes through the full one.
+//! set runs through its quick parser. What the quick parsers do not recognise goes through the full one.
 
-use super::{Burst, MASK};
+use super::{Burst, Set};
 use crate::conn::Line;
 use crate::hash::LoadedKeys;
 use crate::headers::{self, NoFlow};
 use crate::hw::Isa;
 use crate::packet::Packet;
-use crate::pipeline::List;
 use crate::reason::{DropReason, PuntReason};
 use crate::verdict::Verdict;
 use std::ops::DerefMut;
@@ -25,25 +24,24 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     #[inline(always)]
     pub(super) fn parse<I: Isa>(&mut self, isa: I) {
         let keys = self.tables.hasher.loaded(isa);
-        let (v4, v6, other) = self.split();
-        for at in v4.iter() {
-            let quick =
-                self.packets.get(at).and_then(|packet| headers::quick_v4(packet.frame(), self.filter));
-            let Some((headers, block)) = quick else {
-                self.parse_fully(&keys, at);
+        let (v4, v6, mut odd) = self.split();
+        let mut flows = Set::default();
+        for at in v4 {
+            let Some(packet) = self.packets.get(at) else { break };
+            let Some((headers, block)) = headers::quick_v4(packet.frame(), self.filter) else {
+                odd.add(at);
                 continue;
             };
             let hash = keys.v4(block, headers.protocol);
             self.connections.prefetch_far(hash.tag);
             self.stage.headers[at] = headers;
             self.stage.hashes[at] = hash;
-            self.stage.flows.push(at);
+            flows.add(at);
         }
-        for at in v6.iter() {
-            let quick =
-                self.packets.get(at).and_then(|packet| headers::quick_v6(packet.frame(), self.filter));
-            let Some((headers, head)) = quick else {
-                self.parse_fully(&keys, at);
+        for at in v6 {
+            let Some(packet) = self.packets.get(at) else { break };
+            let Some((headers, head)) = headers::quick_v6(packet.frame(), self.filter) else {
+                odd.add(at);
                 continue;
             };
             let (source, rest) = head[22..].split_first_chunk::<16>().expect("constant offsets");
@@ -53,17 +51,18 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             self.connections.prefetch_far(hash.tag);
             self.stage.headers[at] = headers;
             self.stage.hashes[at] = hash;
-            self.stage.flows.push(at);
+            flows.add(at);
         }
-        for at in other.iter() {
+        self.stage.flows = flows;
+        for at in odd {
             self.parse_fully(&keys, at);
         }
     }
 
     /// Positions of the IPv4, the IPv6 and the other frames.
     #[inline(always)]
-    fn split(&self) -> (List, List, List) {
-        let (mut v4, mut v6, mut other) = (List::EMPTY, List::EMPTY, List::EMPTY);
+    fn split(&self) -> (Set, Set, Set) {
+        let (mut v4, mut v6, mut other) = (Set::default(), Set::default(), Set::default());
         for packet in self.packets.iter().take(FRAME_LOOK_AHEAD) {
             packet.prefetch();
         }
@@ -76,9 +75,9 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                 _ => 0,
             };
             let (is_v4, is_v6) = (ethertype == IPV4_LE, ethertype == IPV6_LE);
-            v4.push_if(at & MASK, is_v4);
-            v6.push_if(at & MASK, is_v6);
-            other.push_if(at & MASK, !(is_v4 | is_v6));
+            v4.add_if(at, is_v4);
+            v6.add_if(at, is_v6);
+            other.add_if(at, !(is_v4 | is_v6));
         }
         (v4, v6, other)
     }
@@ -97,7 +96,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                 self.connections.prefetch_far(hash.tag);
                 self.stage.headers[at] = headers;
                 self.stage.hashes[at] = hash;
-                self.stage.flows.push(at);
+                self.stage.flows.add(at);
             }
             Err(NoFlow::Drop(reason)) => self.drop(at, reason),
             Err(NoFlow::Punt(reason)) => self.stage.verdicts[at] = Verdict::Punt(reason),

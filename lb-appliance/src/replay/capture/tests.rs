@@ -5,8 +5,11 @@ use proptest::prelude::*;
 
 const FRAME: [u8; 5] = [1, 2, 3, 4, 5];
 
-/// (stamp, captured bytes, length on the wire) of every frame, and the error that ended it, if any.
-fn read(bytes: &[u8]) -> (Vec<(u64, Vec<u8>, u32)>, Option<CaptureError>) {
+/// Stamp, captured bytes, length on the wire.
+type Seen = (u64, Vec<u8>, u32);
+
+/// Every frame, and the error that ended it, if any.
+fn read(bytes: &[u8]) -> (Vec<Seen>, Option<CaptureError>) {
     let mut capture = match Capture::open(bytes) {
         Ok(capture) => capture,
         Err(error) => return (Vec::new(), Some(error)),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8_000))]
 
-    /// FIELD.md's third invariant: what the backend takes out of the tunnel is what the client sent, one hop on.
+    /// The backend takes out of the tunnel what the client sent, one hop on.
     #[test]
     fn what_is_taken_out_is_what_was_put_in(sample in any_sample(), choice in any::<prop::sample::Index>()) {
         let backends = backends();
@@ -22,7 +22,7 @@ proptest! {
     }
 
     #[test]
-    fn the_room_that_a_kind_takes_is_what_it_says(sample in any_sample(), choice in any::<prop::sample::Index>()) {
+    fn a_kind_takes_the_room_that_it_says(sample in any_sample(), choice in any::<prop::sample::Index>()) {
         let backends = backends();
         let backend = choice.get(&backends);
         let sent = edited(&sample, backend);

@@ -181,7 +181,7 @@ fn broken_frames_end_here() {
     }
 }
 
-/// FIELD.md's fourth invariant: nothing longer than the MTU leaves, and what just fits does.
+/// Nothing longer than the MTU leaves, and what just fits does.
 #[test]
 fn the_mtu_is_reached_and_never_passed() {
     let lab = Lab::new();
