@@ -23,6 +23,8 @@ pub enum Inserted {
     Fresh,
     /// In place of the entry of this record, which lost its connection.
     Evicted(u16),
+    /// In place of the entry of this record, which had timed out and was not swept yet.
+    Expired(u16),
     /// Not at all: every entry of the line is established. The flow goes on by hash alone.
     Refused,
 }
@@ -286,11 +288,11 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
         if !is_embryonic && self.insert_alternate(home, new) == Inserted::Fresh {
             return Inserted::Fresh;
         }
-        let Some((entry, _, _)) = victim else { return Inserted::Refused };
-        let evicted = self.line(home).record(entry);
+        let Some((entry, class, age)) = victim else { return Inserted::Refused };
+        let old = self.line(home).record(entry);
         self.leave(home, entry);
         self.line_mut(home).put(entry, new, false);
-        Inserted::Evicted(evicted)
+        if age > class.timeout_ticks(timeouts) { Inserted::Expired(old) } else { Inserted::Evicted(old) }
     }
 
     /// Tells the home of a guest that it is gone.

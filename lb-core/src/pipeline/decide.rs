@@ -208,6 +208,11 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                 self.counters.evictions.add(1);
                 self.forget(old);
             }
+            Inserted::Expired(old) => {
+                self.counters.insertions.add(1);
+                self.counters.expirations.add(1);
+                self.forget(old);
+            }
             Inserted::Refused => {
                 self.counters.refusals.add(1);
                 return;

@@ -14,7 +14,9 @@ fn at_a_load_of_80_percent_less_than_one_flow_in_a_thousand_is_refused() {
             match table.insert(*flow, 1, Class::Established, Tick(0), &TIMEOUTS) {
                 Inserted::Fresh => {}
                 Inserted::Refused => refused += 1,
-                Inserted::Evicted(_) => panic!("seed {seed}: an established flow was evicted"),
+                Inserted::Evicted(_) | Inserted::Expired(_) => {
+                    panic!("seed {seed}: an established flow was evicted")
+                }
             }
         }
         check_lines(&table);
@@ -35,7 +37,7 @@ fn what_does_not_fit_is_refused_and_counted_and_harms_nobody() {
         match table.insert(flow, 1, Class::Established, Tick(0), &TIMEOUTS) {
             Inserted::Fresh => kept.push(flow),
             Inserted::Refused => refused += 1,
-            Inserted::Evicted(_) => panic!("an established flow was evicted"),
+            Inserted::Evicted(_) | Inserted::Expired(_) => panic!("an established flow was evicted"),
         }
     }
     check_lines(&table);
@@ -63,7 +65,7 @@ fn a_flood_of_two_million_syns_costs_no_established_flow() {
         let flow = numbers.next();
         match table.insert(flow, 5_000, Class::Embryonic, now, &TIMEOUTS) {
             Inserted::Fresh => {}
-            Inserted::Evicted(record) => {
+            Inserted::Evicted(record) | Inserted::Expired(record) => {
                 assert!(record >= 1_000, "an established flow was evicted");
                 evicted += 1;
             }

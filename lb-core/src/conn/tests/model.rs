@@ -122,8 +122,13 @@ impl Pair {
             Inserted::Evicted(record) => {
                 assert_eq!(self.table.len(), before);
                 let lost = self.map.remove(&self.flow_of(record)).unwrap();
-                let may_go = lost.class != Class::Established || lost.has_timed_out(self.now);
-                assert!(may_go, "an established flow was evicted: {lost:?}");
+                assert!(lost.class != Class::Established, "an established flow was evicted: {lost:?}");
+                assert!(!lost.has_timed_out(self.now), "counted as alive: {lost:?}");
+            }
+            Inserted::Expired(record) => {
+                assert_eq!(self.table.len(), before);
+                let lost = self.map.remove(&self.flow_of(record)).unwrap();
+                assert!(lost.has_timed_out(self.now), "counted as timed out: {lost:?}");
             }
         }
         self.map.insert(flow, known);
