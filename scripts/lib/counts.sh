@@ -26,9 +26,10 @@ count_check() {
 	fi
 }
 
-# count_junit NAME FILE: what cargo-nextest wrote; skips are tests that passed and said `skipped: why`.
+# count_junit NAME FILE LOG: what cargo-nextest wrote; skips are tests that passed and said `skipped: why`, and those
+# marked #[ignore], which only the summary in its log knows.
 count_junit() {
-	local name=$1 file=$2 tests failures errors skipped
+	local name=$1 file=$2 log=$3 tests failures errors skipped ignored
 	if [[ ! -s $file ]]; then
 		count_add 0 1 0
 		COUNT_FAILED_STEPS+=("$name (it did not come to run)")
@@ -38,6 +39,11 @@ count_junit() {
 	mapfile -t skipped < <(sed -n 's/^\(.*<system-err>\)\{0,1\}\(skipped\b.*\)$/\2/p' "$file" | sed 's/<\/system-err>.*//')
 	count_add $((tests - failures - errors - ${#skipped[@]})) $((failures + errors)) ${#skipped[@]}
 	COUNT_SKIP_REASONS+=("${skipped[@]}")
+	ignored=$(sed -n 's/.*Summary .*, \([0-9]*\) skipped.*/\1/p' "$log" | tail -1)
+	if ((${ignored:-0} > 0)); then
+		count_add 0 0 "$ignored"
+		COUNT_SKIP_REASONS+=("skipped: $ignored marked #[ignore] in: $name")
+	fi
 	((failures + errors == 0)) || COUNT_FAILED_STEPS+=("$name: $((failures + errors)) of $tests")
 }
 

@@ -82,7 +82,8 @@ fn explain(file: &std::path::Path, source_mac: &str) -> Vec<Frame> {
         tshark.args(["-o", &format!("{checked}:TRUE")]);
     }
     // We judge frames, not conversations: of these we see one direction, and a retransmission is no fault of a frame.
-    tshark.args(["--disable-protocol", "http", "-o", "tcp.desegment_tcp_streams:FALSE"]);
+    // Nor is what TCP carries: whatever port a client happens to get, no dissector takes its payload for its own.
+    tshark.args(["-d", "tcp.port==1-65535,data", "-o", "tcp.desegment_tcp_streams:FALSE"]);
     tshark.args(["-o", "tcp.analyze_sequence_numbers:FALSE", "-Y", &format!("eth.src == {source_mac}")]);
     tshark.args(["-T", "fields", "-E", "separator=/t", "-E", "aggregator=;"]);
     for field in [

@@ -24,7 +24,9 @@ pub fn unless<T>(needed: Result<T, Skip>) -> Option<T> {
         Ok(value) => Some(value),
         Err(why) => {
             assert!(std::env::var_os("GUIDEWAY_NO_SKIP").is_none(), "must not be skipped here: {why}");
-            eprintln!("skipped: {why}");
+            // One write: lines of tests that run side by side must not mix.
+            let line = format!("skipped: {why}\n");
+            eprint!("{line}");
             None
         }
     }
