@@ -10,6 +10,17 @@ use pnet_packet::udp::UdpPacket;
 use pnet_packet::vlan::VlanPacket;
 use proptest::prelude::*;
 
+/// The quick parsers with their summary in hand.
+fn quick_v4(frame: &[u8], filter: PortFilter) -> Option<(Headers, &[u8; 16])> {
+    let mut summary = Headers::default();
+    super::quick_v4(frame, filter, &mut summary).map(|block| (summary, block))
+}
+
+fn quick_v6(frame: &[u8], filter: PortFilter) -> Option<(Headers, &[u8; QUICK_V6_LEN])> {
+    let mut summary = Headers::default();
+    super::quick_v6(frame, filter, &mut summary).map(|head| (summary, head))
+}
+
 const OURS: PortFilter = PortFilter::new(OUR_MAC);
 const V4: (&str, &str) = ("198.51.100.7:40000", "203.0.113.10:443");
 const V6: (&str, &str) = ("[2001:db8::7]:40000", "[2001:db8:cafe::10]:443");

@@ -28,28 +28,28 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let mut flows = Set::default();
         for at in v4 {
             let Some(packet) = self.packets.get(at) else { break };
-            let Some((headers, block)) = headers::quick_v4(packet.frame(), self.filter) else {
+            let summary = &mut self.stage.headers[at];
+            let Some(block) = headers::quick_v4(packet.frame(), self.filter, summary) else {
                 odd.add(at);
                 continue;
             };
-            let hash = keys.v4(block, headers.protocol);
+            let hash = keys.v4(block, summary.protocol);
             self.connections.prefetch_far(hash.tag);
-            self.stage.headers[at] = headers;
             self.stage.hashes[at] = hash;
             flows.add(at);
         }
         for at in v6 {
             let Some(packet) = self.packets.get(at) else { break };
-            let Some((headers, head)) = headers::quick_v6(packet.frame(), self.filter) else {
+            let summary = &mut self.stage.headers[at];
+            let Some(head) = headers::quick_v6(packet.frame(), self.filter, summary) else {
                 odd.add(at);
                 continue;
             };
             let (source, rest) = head[22..].split_first_chunk::<16>().expect("constant offsets");
             let (destination, rest) = rest.split_first_chunk::<16>().expect("constant offsets");
             let ports = *rest.first_chunk::<4>().expect("constant offsets");
-            let hash = keys.v6(source, destination, ports, headers.protocol);
+            let hash = keys.v6(source, destination, ports, summary.protocol);
             self.connections.prefetch_far(hash.tag);
-            self.stage.headers[at] = headers;
             self.stage.hashes[at] = hash;
             flows.add(at);
         }
