@@ -93,7 +93,8 @@ mod tests {
         #[test]
         fn sum_agrees_with_the_rfc(bytes in prop::collection::vec(any::<u8>(), 0..1600)) {
             prop_assert_eq!(finish(sum(&bytes)), reference(&bytes));
-            if bytes.len() % 2 == 0 {
+            // pnet_packet calls the checksum of nothing 0; by RFC 1071 it is the complement of 0.
+            if !bytes.is_empty() && bytes.len() % 2 == 0 {
                 prop_assert_eq!(finish(sum(&bytes)), pnet_packet::util::checksum(&bytes, usize::MAX));
             }
         }

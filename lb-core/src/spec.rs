@@ -3,6 +3,7 @@
 //! Names stay outside: the core knows indices, the appliance knows what they are called.
 
 use crate::clock::Timeouts;
+use crate::maglev::Member;
 use std::net::IpAddr;
 
 /// Most (service, backend) pairs: connection entries hold the index in 16 bits.
@@ -28,6 +29,27 @@ pub struct Spec {
 pub struct PoolSpec {
     /// The backends; their order is of no consequence for where flows go.
     pub backends: Vec<BackendSpec>,
+}
+
+impl PoolSpec {
+    /// The bytes by which a fleet knows each backend: its address, 4 or 16 bytes in network order.
+    pub fn identities(&self) -> Vec<Vec<u8>> {
+        let identity = |address| match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        self.backends.iter().map(|backend| identity(backend.address)).collect()
+    }
+
+    /// The backends as the Maglev table sees them: only active ones have weight. `identities` are
+    /// [`Self::identities`].
+    pub fn members<'a>(&self, identities: &'a [Vec<u8>]) -> Vec<Member<'a>> {
+        let member = |(backend, identity): (&BackendSpec, &'a Vec<u8>)| Member {
+            identity,
+            weight: if backend.state == BackendState::Active { backend.weight } else { 0 },
+        };
+        self.backends.iter().zip(identities).map(member).collect()
+    }
 }
 
 /// One backend and the way to it.

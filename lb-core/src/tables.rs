@@ -6,10 +6,10 @@
 use crate::clock::Timeouts;
 use crate::flow::FlowKey;
 use crate::hash::{FlowHash, FlowHasher};
-use crate::maglev::{MaglevError, MaglevSeed, MaglevTable, Member};
+use crate::maglev::{MaglevError, MaglevSeed, MaglevTable};
 use crate::record::{Record, RecordTail};
 use crate::service::{Duplicate, ServiceIndex, ServiceTable};
-use crate::spec::{BackendState, PoolSpec, RECORDS_MAX, Spec};
+use crate::spec::{PoolSpec, RECORDS_MAX, Spec};
 use crate::verdict::RecordIndex;
 use std::net::IpAddr;
 
@@ -197,29 +197,11 @@ impl Tables {
 fn build_maglev(spec: &Spec) -> Result<Box<[MaglevTable]>, TablesError> {
     let seed = MaglevSeed::from_bytes(spec.seed.to_le_bytes());
     let build = |(pool, found): (usize, &PoolSpec)| {
-        let identities: Vec<Vec<u8>> =
-            found.backends.iter().map(|backend| identity(backend.address)).collect();
-        let members: Vec<Member<'_>> = found
-            .backends
-            .iter()
-            .zip(&identities)
-            .map(|(backend, identity)| Member {
-                identity,
-                weight: if backend.state == BackendState::Active { backend.weight } else { 0 },
-            })
-            .collect();
-        MaglevTable::build(seed, spec.maglev_size, &members)
+        let identities = found.identities();
+        MaglevTable::build(seed, spec.maglev_size, &found.members(&identities))
             .map_err(|error| TablesError::Maglev { pool, error })
     };
     spec.pools.iter().enumerate().map(build).collect()
-}
-
-/// The bytes by which a fleet knows a backend: its address, 4 or 16 bytes in network order.
-fn identity(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
 }
 
 fn build_service_table(spec: &Spec) -> Result<ServiceTable, TablesError> {

@@ -5,12 +5,10 @@
 //! number, which anybody may read, tells nothing about the seed. Layout in `docs/metrics.md`.
 
 use lb_core::hash::FLOW_HASH_VERSION;
-use lb_core::maglev::Member;
-use lb_core::spec::{BackendState, PoolSpec, ServiceSpec, Spec};
+use lb_core::spec::{PoolSpec, ServiceSpec, Spec};
 use lb_core::tables::Tables;
+use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
-#[expect(deprecated, reason = "SipHash-2-4 as specified; the replacement, DefaultHasher, may change")]
-use std::hash::SipHasher;
 use std::net::IpAddr;
 
 /// Changes with the layout below.
@@ -24,8 +22,7 @@ pub fn forwarding_hash(spec: &Spec, tables: &Tables) -> String {
         spec.pools.iter().enumerate().map(|(index, pool)| digest(tables, index, pool)).collect();
     let mut rows: Vec<Vec<u8>> = spec.services.iter().flat_map(|service| rows(service, &digests)).collect();
     rows.sort_unstable();
-    #[expect(deprecated, reason = "see the import")]
-    let mut hasher = SipHasher::new_with_keys(spec.seed as u64, (spec.seed >> 64) as u64);
+    let mut hasher = SipHasher24::new_with_keys(spec.seed as u64, (spec.seed >> 64) as u64);
     hasher.write(LABEL);
     hasher.write(&FLOW_HASH_VERSION.to_le_bytes());
     hasher.write(&(rows.len() as u64).to_le_bytes());
@@ -55,22 +52,6 @@ fn rows(service: &ServiceSpec, digests: &[u64]) -> Vec<Vec<u8>> {
 
 /// Digest of a pool's Maglev table; 0 where there is none.
 fn digest(tables: &Tables, index: usize, pool: &PoolSpec) -> u64 {
-    let identities: Vec<Vec<u8>> = pool
-        .backends
-        .iter()
-        .map(|backend| match backend.address {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        })
-        .collect();
-    let members: Vec<Member<'_>> = pool
-        .backends
-        .iter()
-        .zip(&identities)
-        .map(|(backend, identity)| Member {
-            identity,
-            weight: if backend.state == BackendState::Active { backend.weight } else { 0 },
-        })
-        .collect();
-    tables.maglev(index).map_or(0, |table| table.digest(&members))
+    let identities = pool.identities();
+    tables.maglev(index).map_or(0, |table| table.digest(&pool.members(&identities)))
 }
