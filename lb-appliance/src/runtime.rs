@@ -15,7 +15,7 @@ use crate::plan::{Plan, PortFacts};
 use crate::worker::LoopSettings;
 use anyhow::{Context, Result, bail};
 use lb_core::tables::Tables;
-use ports::OpenPorts;
+use ports::{OpenPorts, WorkerQueues};
 use probe::{DpdkPool, DpdkPort};
 use std::sync::Arc;
 use workers::{WorkerPlan, Workers};
@@ -33,10 +33,10 @@ pub fn run(config: &Config) -> Result<()> {
         .enable_all()
         .build()
         .context("the control thread cannot start")?;
-    let ports = OpenPorts::open(config)?;
+    let (ports, queues) = OpenPorts::open(config)?;
     let plan = Plan::new(config, &ports.facts());
     let tables = Arc::new(Tables::build(&plan.spec).context("the tables cannot be built")?);
-    let workers = start_workers(config, &ports, &tables)?;
+    let workers = start_workers(config, &ports, queues, &tables)?;
     let sources = Arc::new(sources(config, &ports, workers.instruments()));
     sources.publish(Arc::new(Generation::new(config, &plan, Arc::clone(&tables))));
     sources.set_serving(true);
@@ -89,7 +89,12 @@ async fn serve_until(
     }
 }
 
-fn start_workers(config: &Config, ports: &OpenPorts, tables: &Arc<Tables>) -> Result<Workers> {
+fn start_workers(
+    config: &Config,
+    ports: &OpenPorts,
+    queues: Vec<WorkerQueues>,
+    tables: &Arc<Tables>,
+) -> Result<Workers> {
     let settings = LoopSettings {
         burst: usize::from(config.dataplane.burst),
         is_adaptive: config.dataplane.idle == Idle::Adaptive,
@@ -102,7 +107,7 @@ fn start_workers(config: &Config, ports: &OpenPorts, tables: &Arc<Tables>) -> Re
         tables: Arc::clone(tables),
         filters: ports.filters(config),
     };
-    Workers::start(ports, &plan)
+    Workers::start(&ports.eal(), queues, &plan)
 }
 
 fn sources(config: &Config, ports: &OpenPorts, workers: &[Arc<WorkerInstruments>]) -> Sources {

@@ -126,7 +126,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
     fn poll(&mut self, port: usize) -> usize {
         self.io.receive(port, self.settings.burst, &mut self.packets);
         let received = self.packets.len();
-        self.count_poll(port, received);
+        self.count_poll(received);
         if received == 0 {
             return 0;
         }
@@ -136,7 +136,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
             queue.received_packets.add(received as u64);
             queue.received_bytes.add(bytes as u64);
         }
-        self.dispatch(port, filter);
+        self.dispatch(filter);
         self.flush();
         self.answer(port);
         self.io.free_discarded();
@@ -144,7 +144,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
     }
 
     /// Decides on the burst and sorts the packets by what becomes of them.
-    fn dispatch(&mut self, port: usize, filter: PortFilter) {
+    fn dispatch(&mut self, filter: PortFilter) {
         let verdicts = self.pipeline.process(&self.tables, filter, self.now, &mut self.packets);
         let records = self.tables.records();
         let drops = &self.instruments.packets.drops;
@@ -167,7 +167,6 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
                 Verdict::Drop(_) => self.io.discard(packet),
             }
         }
-        debug_assert!(port < self.io.port_count());
     }
 
     /// Transmits everything staged toward backends.
@@ -204,14 +203,13 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
         flushed.sent_packets
     }
 
-    fn count_poll(&self, port: usize, received: usize) {
+    fn count_poll(&self, received: usize) {
         let turns = &self.instruments.turns;
         turns.polls.add(1);
         if received == 0 {
             turns.empty_polls.add(1);
             return;
         }
-        debug_assert!(port < self.instruments.queues.len());
         let bucket = BURST_BOUNDS.partition_point(|bound| *bound < received as u64);
         turns.bursts[bucket.min(BURST_BOUNDS.len() - 1)].add(1);
     }

@@ -1,9 +1,9 @@
 //! Header edits: what `apply` does to a packet that `decide` has sent to a backend.
 //!
 //! Obeys the record and decides nothing. The old Ethernet header is replaced, VLAN tags are kept, padding
-//! behind the IP datagram is cut off (not by L2 DSR, whose frame stays as long as it was), the inner TTL goes down by one as in any router (RFC 2003 section
-//! 3.1, RFC 2473 section 3.1), DSCP and ECN are copied outward (RFC 2983 uniform model, RFC 6040 normal
-//! mode). Outer IPv4 headers carry DF and id 0 (RFC 6864).
+//! behind the IP datagram is cut off (not by L2 DSR, whose frame stays as long as it was), the inner TTL
+//! goes down by one as in any router (RFC 2003 section 3.1, RFC 2473 section 3.1), DSCP and ECN are copied
+//! outward (RFC 2983 uniform model, RFC 6040 normal mode). Outer IPv4 headers carry DF and id 0 (RFC 6864).
 
 mod inner;
 

@@ -11,7 +11,6 @@ use dpdk::{
 };
 use lb_core::headers::PortFilter;
 use lb_core::pipeline::BURST_MAX;
-use std::sync::Mutex;
 
 /// Room in front of a received frame that the outer headers go into, bytes (RTE_PKTMBUF_HEADROOM).
 const HEADROOM_LEN: u32 = 128;
@@ -27,15 +26,15 @@ pub(super) type WorkerQueues = Vec<(RxQueue, TxQueue)>;
 
 /// Everything that DPDK gave us.
 pub(super) struct OpenPorts {
-    queues: Mutex<Vec<WorkerQueues>>,
     ports: Vec<(String, Port<Started>)>,
     pool: Mempool,
     eal: Eal,
 }
 
 impl OpenPorts {
-    /// Opens everything that the configuration names, with one queue pair per worker and port.
-    pub(super) fn open(config: &Config) -> Result<Self> {
+    /// Opens everything that the configuration names, with one queue pair per worker and port: the ports,
+    /// and the queues of each worker. Queues are to be dropped before the ports.
+    pub(super) fn open(config: &Config) -> Result<(Self, Vec<WorkerQueues>)> {
         let workers = config.dataplane.workers.len().max(1);
         let devices = devices(config)?;
         dpdk::log::set_sink(logging::dpdk_line);
@@ -48,12 +47,7 @@ impl OpenPorts {
                 .with_context(|| format!("port `{}` cannot be opened", settings.name))?;
             ports.push((settings.name.clone(), port));
         }
-        Ok(Self { queues: Mutex::new(queues), ports, pool, eal })
-    }
-
-    /// The queues of all workers, once.
-    pub(super) fn take_queues(&self) -> Vec<WorkerQueues> {
-        std::mem::take(&mut *self.queues.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        Ok((Self { ports, pool, eal }, queues))
     }
 
     /// The ports with their names, in the order of the configuration.

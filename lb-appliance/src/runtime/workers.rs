@@ -3,7 +3,7 @@
 //! A worker builds its connection table on its own thread, so that the memory is local to its CPU. The
 //! controller learns whether each worker came up before it says that the balancer forwards.
 
-use super::ports::{OpenPorts, WorkerQueues};
+use super::ports::WorkerQueues;
 use crate::instruments::WorkerInstruments;
 use crate::io::dpdk::DpdkIo;
 use crate::worker::{LoopSettings, Worker};
@@ -16,9 +16,9 @@ use lb_core::hw::Level;
 use lb_core::pipeline::Pipeline;
 use lb_core::tables::Tables;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub(super) struct WorkerPlan {
 
 /// The running workers.
 pub(super) struct Workers {
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Vec<JoinHandle<()>>,
     instruments: Vec<Arc<WorkerInstruments>>,
     stop: Arc<AtomicBool>,
 }
@@ -56,14 +56,10 @@ struct Start {
 
 impl Workers {
     /// Starts one thread per set of queues and waits until all of them run.
-    pub(super) fn start(ports: &OpenPorts, plan: &WorkerPlan) -> Result<Self> {
-        let all_queues = ports.take_queues();
+    pub(super) fn start(eal: &EalHandle, all_queues: Vec<WorkerQueues>, plan: &WorkerPlan) -> Result<Self> {
         let (ready, started) = sync_channel(all_queues.len());
-        let mut workers = Self {
-            threads: Mutex::default(),
-            instruments: Vec::new(),
-            stop: Arc::new(AtomicBool::new(false)),
-        };
+        let mut workers =
+            Self { threads: Vec::new(), instruments: Vec::new(), stop: Arc::new(AtomicBool::new(false)) };
         log_table(plan.connection_entries, all_queues.len());
         for (index, queues) in all_queues.into_iter().enumerate() {
             let cpu = plan.cpus.get(index).copied();
@@ -73,13 +69,13 @@ impl Workers {
             let instruments = Arc::new(WorkerInstruments::new(label, packets, queues.len()));
             workers.instruments.push(Arc::clone(&instruments));
             let stop = Arc::clone(&workers.stop);
-            let (ready, eal, plan) = (ready.clone(), ports.eal(), plan.clone());
+            let (ready, eal, plan) = (ready.clone(), eal.clone(), plan.clone());
             let start = Start { queues, plan, cpu, eal, instruments, stop, ready };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || start.run())
                 .context("a worker thread cannot be started")?;
-            workers.threads.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).push(thread);
+            workers.threads.push(thread);
         }
         drop(ready);
         for _ in &workers.instruments {
@@ -104,9 +100,7 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        let threads =
-            std::mem::take(self.threads.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner));
-        for thread in threads {
+        for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!(event = "worker_failed", "a worker thread panicked");
             }
