@@ -3,7 +3,10 @@
 //! A packet is one contiguous Ethernet frame without FCS, with some free room in front of it. The DPDK
 //! implementation lives in the appliance; [`Frame`] serves replay, tests and benchmarks.
 
+pub mod buffer;
+
 use crate::hw;
+pub use buffer::Buffer;
 
 /// One Ethernet frame that can be edited in place.
 pub trait Packet {
@@ -82,6 +85,33 @@ impl Packet for Frame {
         self.start = start;
         self.len = len;
         Some(&mut self.buffer[start..end])
+    }
+}
+
+impl<P: Packet + ?Sized> Packet for Box<P> {
+    #[inline(always)]
+    fn frame(&self) -> &[u8] {
+        (**self).frame()
+    }
+
+    #[inline(always)]
+    fn frame_mut(&mut self) -> &mut [u8] {
+        (**self).frame_mut()
+    }
+
+    #[inline(always)]
+    fn reframe(&mut self, grow: isize, len: usize) -> Option<&mut [u8]> {
+        (**self).reframe(grow, len)
+    }
+
+    #[inline(always)]
+    fn is_contiguous(&self) -> bool {
+        (**self).is_contiguous()
+    }
+
+    #[inline(always)]
+    fn prefetch(&self) {
+        (**self).prefetch();
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 const TX_TRIES_MAX: usize = 4;
 
 /// An mbuf as the core sees it.
-#[derive(Debug)]
+#[derive(Debug, bytemuck::TransparentWrapper)]
 #[repr(transparent)]
 pub struct MbufPacket(Mbuf);
 
