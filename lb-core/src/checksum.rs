@@ -35,18 +35,22 @@ pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
     !fold32((!checksum) as u32 + (!old) as u32 + new as u32)
 }
 
-/// True if a 20-byte IPv4 header sums to all ones.
+/// True if a 20-byte IPv4 header, of which at least one byte is not zero, sums to all ones.
 #[inline(always)]
 pub fn ipv4_header_is_valid(header: &[u8; 20]) -> bool {
     // Byte order does not matter for the comparison with all ones (RFC 1071 section 2), and wider words
     // fold to the same 16 bits, so native loads serve: two of eight bytes and one of four.
     let (words, rest) = header.as_chunks::<8>();
-    let mut total = u64::from(u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]));
-    for word in words {
-        let (sum, carry) = total.overflowing_add(u64::from_ne_bytes(*word));
-        total = sum + u64::from(carry);
-    }
-    fold(total) == 0xffff
+    let [first, second] = [u64::from_ne_bytes(words[0]), u64::from_ne_bytes(words[1])];
+    let third = u64::from(u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]));
+    let (sum, carry) = first.overflowing_add(second);
+    let (sum, carry) = sum.overflowing_add(third + u64::from(carry));
+    let sum = sum + u64::from(carry);
+    // Folding keeps the value modulo 65,535, and all ones is 0 there. An odd divisor d divides x exactly
+    // if x times the inverse of d modulo 2^64 is at most (2^64 - 1) / d: one multiplication, no folding.
+    const INVERSE: u64 = 0x0001_0001_0001_0001u64.wrapping_neg();
+    const _: () = assert!(INVERSE.wrapping_mul(0xffff) == 1);
+    sum.wrapping_mul(INVERSE) <= u64::MAX / 0xffff
 }
 
 #[cfg(test)]

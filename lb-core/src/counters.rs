@@ -4,11 +4,14 @@
 //! relaxed ordering, which costs what a plain addition costs. Readers may see counters of one burst at
 //! slightly different moments; sums are exact once the worker has stopped or is idle.
 
+use crate::indexed::Indexed;
 use crate::reason::DropReason;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use zerocopy::FromZeros;
 
 /// A counter or gauge with one writer.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, FromZeros)]
+#[repr(transparent)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
@@ -38,8 +41,8 @@ impl Counter {
 }
 
 /// Counts of one (service, backend) pair; two of these share a cache line.
-#[derive(Debug, Default)]
-#[repr(align(32))]
+#[derive(Debug, Default, FromZeros)]
+#[repr(C, align(32))]
 pub struct RecordCounters {
     /// Packets forwarded.
     pub packets: Counter,
@@ -115,7 +118,7 @@ pub struct WorkerCounters {
     /// Gauge: entries that fit.
     pub capacity: Counter,
     /// Per record.
-    pub records: Box<[RecordCounters]>,
+    pub records: Indexed<RecordCounters>,
     /// Per service: drops after the service was known.
     pub service_drops: Box<[DropCounters]>,
 }
@@ -137,7 +140,7 @@ impl WorkerCounters {
             expirations: Counter::default(),
             entries: Counter::default(),
             capacity: Counter::default(),
-            records: (0..records).map(|_| RecordCounters::default()).collect(),
+            records: Indexed::zeroed(records),
             service_drops: (0..services).map(|_| DropCounters::default()).collect(),
         }
     }

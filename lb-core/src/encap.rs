@@ -12,12 +12,13 @@ use crate::hash::FlowHash;
 use crate::headers::Headers;
 use crate::packet::Packet;
 use crate::reason::DropReason;
-use crate::record::{Kind, OUTER_UDP, Record, RecordTail, inner_protocol};
+use crate::record::{INNER_V6_MORE, Kind, OUTER_UDP, Record, RecordTail, inner_protocol};
 use crate::wire::{
     ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, GUE_LEN, IPV4_LEN, IPV6_LEN, UDP_LEN, VLAN_TAG_LEN,
     VXLAN_LEN,
 };
 use inner::{Inner, decrement_ttl};
+use std::hint::cold_path;
 
 /// End of the outer IPv4 and IPv6 header, bytes.
 const OUTER4: usize = ETHERNET_LEN + IPV4_LEN;
@@ -36,19 +37,20 @@ pub fn apply<P: Packet>(
     tail: &RecordTail,
 ) -> Result<(), DropReason> {
     if headers.l3_offset as usize != ETHERNET_LEN && record.kind != Kind::L2Dsr {
-        return apply_tagged(packet, headers, hash, record, tail);
+        return apply_tagged(packet, headers, &hash, record, tail);
     }
-    apply_untagged(packet, headers, hash, record, tail).ok_or(DropReason::NoHeadroom)
+    apply_untagged(packet, headers, &hash, record, || tail).ok_or(DropReason::NoHeadroom)
 }
 
-/// The edit of a frame whose tags, if any, may be lost.
+/// The edit of a frame whose tags, if any, may be lost. `None`, with nothing changed, if the buffer cannot take
+/// the new headers.
 #[inline(always)]
-fn apply_untagged<P: Packet>(
+pub(crate) fn apply_untagged<'t, P: Packet>(
     packet: &mut P,
     headers: &Headers,
-    hash: FlowHash,
+    hash: &FlowHash,
     record: &Record,
-    tail: &RecordTail,
+    tail: impl Fn() -> &'t RecordTail,
 ) -> Option<()> {
     const GUE4: usize = OUTER4 + UDP_LEN + GUE_LEN;
     const GUE6: usize = OUTER6 + UDP_LEN + GUE_LEN;
@@ -56,12 +58,16 @@ fn apply_untagged<P: Packet>(
     const DIRECT6: usize = OUTER6 + UDP_LEN;
     const VXLAN4: usize = OUTER4 + UDP_LEN + VXLAN_LEN + ETHERNET_LEN;
     const VXLAN6: usize = OUTER6 + UDP_LEN + VXLAN_LEN + ETHERNET_LEN;
+    // The most frequent kind by itself, see there.
+    if record.is_ipip4 {
+        let (head, inner) = open::<OUTER4, P>(packet, headers)?;
+        let tos = decrement_ttl(inner, headers.is_v6)?;
+        outer_v4(head, record, headers.ip_len, tos, INNER_V6_MORE * u8::from(headers.is_v6));
+        return Some(());
+    }
+    cold_path();
     match record.kind {
-        Kind::Ipip4 => {
-            let (head, inner) = open::<OUTER4, P>(packet, headers)?;
-            let tos = decrement_ttl(inner, headers.is_v6)?;
-            outer_v4(head, record, headers.ip_len, tos, inner_protocol(headers.is_v6));
-        }
+        Kind::Ipip4 => return None,
         Kind::Ipip6 => {
             let (head, inner) = open::<OUTER6, P>(packet, headers)?;
             let tos = decrement_ttl(inner, headers.is_v6)?;
@@ -87,12 +93,12 @@ fn apply_untagged<P: Packet>(
         }
         Kind::Vxlan4 => {
             let (head, inner) = open::<VXLAN4, P>(packet, headers)?;
-            vxlan_header(head, tail, headers.is_v6);
+            vxlan_header(head, tail(), headers.is_v6);
             udp_v4(head, inner, headers, record, hash)?;
         }
         Kind::Vxlan6 => {
             let (head, inner) = open::<VXLAN6, P>(packet, headers)?;
-            let sum = vxlan_header(head, tail, headers.is_v6);
+            let sum = vxlan_header(head, tail(), headers.is_v6);
             udp_v6(head, inner, headers, record, hash, sum)?;
         }
         Kind::L2Dsr => {
@@ -115,15 +121,18 @@ fn open<'a, const LEN: usize, P: Packet>(
     packet.reframe(grow, LEN + usize::from(headers.ip_len))?.split_first_chunk_mut::<LEN>()
 }
 
-/// Ethernet and IPv4 from the template, then what the packet decides.
+/// Ethernet and IPv4 from the template, then what the packet decides. `more` is what the protocol number is
+/// above the template's.
 #[inline(always)]
-fn outer_v4<const LEN: usize>(head: &mut [u8; LEN], record: &Record, ip_len: u16, tos: u8, protocol: u8) {
+fn outer_v4<const LEN: usize>(head: &mut [u8; LEN], record: &Record, ip_len: u16, tos: u8, more: u8) {
     head[..OUTER4].copy_from_slice(&record.template[..OUTER4]);
-    let total_len = ip_len + (LEN - ETHERNET_LEN) as u16;
-    let sum = u32::from(record.partial_sum) + u32::from(tos) + u32::from(total_len) + u32::from(protocol);
+    // The record's sum knows the length of the outer headers and the protocol.
+    let sum = u32::from(record.partial_sum) + u32::from(ip_len) + u32::from(tos) + u32::from(more);
     head[15] = tos;
-    head[16..18].copy_from_slice(&total_len.to_be_bytes());
-    head[23] = protocol;
+    head[16..18].copy_from_slice(&(ip_len + (LEN - ETHERNET_LEN) as u16).to_be_bytes());
+    if more != 0 {
+        head[23] += more;
+    }
     head[24..26].copy_from_slice(&(!checksum::fold32(sum)).to_be_bytes());
 }
 
@@ -136,7 +145,7 @@ fn outer_v6<const LEN: usize>(
     ip_len: u16,
     tos: u8,
     next: u8,
-    hash: FlowHash,
+    hash: &FlowHash,
 ) {
     head[..OUTER6].copy_from_slice(&record.template[..OUTER6]);
     // RFC 6437 section 2: zero means "no label", so it is not used.
@@ -149,7 +158,7 @@ fn outer_v6<const LEN: usize>(
 
 /// UDP source port: constant for a flow, spread over the ephemeral range 49152-65535 (RFC 7348 section 5).
 #[inline(always)]
-fn source_port(hash: FlowHash) -> u16 {
+fn source_port(hash: &FlowHash) -> u16 {
     0xc000 | (hash.entropy() as u16 & 0x3fff)
 }
 
@@ -160,10 +169,10 @@ fn udp_v4<const LEN: usize>(
     inner: &mut [u8],
     headers: &Headers,
     record: &Record,
-    hash: FlowHash,
+    hash: &FlowHash,
 ) -> Option<()> {
     let tos = decrement_ttl(inner, headers.is_v6)?;
-    outer_v4(head, record, headers.ip_len, tos, OUTER_UDP);
+    outer_v4(head, record, headers.ip_len, tos, 0);
     let len = headers.ip_len + (LEN - OUTER4) as u16;
     write_udp(&mut head[OUTER4..], source_port(hash), record.udp_port, len, 0);
     Some(())
@@ -178,7 +187,7 @@ fn udp_v6<const LEN: usize>(
     inner: &mut [u8],
     headers: &Headers,
     record: &Record,
-    hash: FlowHash,
+    hash: &FlowHash,
     between: u64,
 ) -> Option<()> {
     let tos = decrement_ttl(inner, headers.is_v6)?;
@@ -188,7 +197,7 @@ fn udp_v6<const LEN: usize>(
     let addresses = checksum::sum(&head[22..OUTER6]);
     // The length stands in the pseudo header and in the UDP header.
     let fixed = u64::from(OUTER_UDP) + 2 * u64::from(len) + u64::from(port) + u64::from(record.udp_port);
-    let checksum = match checksum::finish(addresses + fixed + between + Inner::new(inner, headers).sum()) {
+    let checksum = match checksum::finish(addresses + fixed + between + Inner::new(inner, *headers).sum()) {
         // RFC 768: a computed zero is sent as all ones.
         0 => 0xffff,
         checksum => checksum,
@@ -227,7 +236,7 @@ fn vxlan_header<const LEN: usize>(head: &mut [u8; LEN], tail: &RecordTail, is_v6
 fn apply_tagged<P: Packet>(
     packet: &mut P,
     headers: &Headers,
-    hash: FlowHash,
+    hash: &FlowHash,
     record: &Record,
     tail: &RecordTail,
 ) -> Result<(), DropReason> {
@@ -243,7 +252,7 @@ fn apply_tagged<P: Packet>(
     packet.reframe(room as isize, len + room).ok_or(DropReason::NoHeadroom)?;
     packet.reframe(-(room as isize), len).ok_or(DropReason::NoHeadroom)?;
 
-    apply_untagged(packet, headers, hash, record, tail).ok_or(DropReason::NoHeadroom)?;
+    apply_untagged(packet, headers, hash, record, || tail).ok_or(DropReason::NoHeadroom)?;
     let len = packet.frame().len() + tags_len;
     let frame = packet.reframe(tags_len as isize, len).ok_or(DropReason::NoHeadroom)?;
     frame.copy_within(tags_len..tags_len + 12, 0);

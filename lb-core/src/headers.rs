@@ -1,8 +1,10 @@
 //! The header summary of a packet: parsed once, obeyed by everything after it.
 //!
-//! Two parsers that must agree: [`quick_v4`] and [`quick_v6`] recognise the plain packets that make up
-//! nearly all traffic without a data-dependent branch; [`parse`] knows every legal shape and names what
-//! is wrong with the others. Lengths are compared with the frame before anything behind them is read.
+//! Two parsers that must agree: [`plain`] recognises the packets that make up nearly all traffic, without a
+//! branch that depends on who sent them; [`parse`] knows every legal shape and names what is wrong with the
+//! others. Lengths are compared with the frame before anything behind them is read.
+
+pub(crate) mod plain;
 
 use crate::checksum;
 use crate::flow::FlowKey;
@@ -55,6 +57,12 @@ impl PortFilter {
         Self { mac: u64::from_le_bytes([a, b, c, d, e, f, 0, 0]), mask: 0xffff_ffff_ffff }
     }
 
+    /// The filter as the first six bytes of a frame: what they must be, and which bits count.
+    fn pattern(self) -> ([u8; 6], [u8; 6]) {
+        let [mac, mask] = [self.mac.to_le_bytes(), self.mask.to_le_bytes()];
+        (*bytes(&mac, 0), *bytes(&mask, 0))
+    }
+
     /// Zero if `first`, the first eight bytes of a frame, is addressed to us.
     #[inline(always)]
     fn mismatch(self, first: &[u8; 8]) -> u64 {
@@ -79,87 +87,9 @@ impl From<DropReason> for NoFlow {
     }
 }
 
-/// Length of frame that [`quick_v4`] wants to see, bytes: up to the TCP flags and a bit.
-pub(crate) const QUICK_V4_LEN: usize = ETHERNET_LEN + IPV4_LEN + TCP_LEN;
-/// Length of frame that [`quick_v6`] wants to see, bytes.
-pub(crate) const QUICK_V6_LEN: usize = ETHERNET_LEN + IPV6_LEN + TCP_LEN;
-
 #[inline(always)]
 fn bytes<const N: usize>(head: &[u8], at: usize) -> &[u8; N] {
     head[at..].first_chunk::<N>().expect("constant offsets within a constant length")
-}
-
-/// Untagged IPv4 without options or fragmentation, TCP or UDP, good checksum, addressed to us. Anything
-/// else is `None` and belongs to [`parse`]. Gives the 16 bytes from the source address on; the summary goes
-/// straight into its place, because one that travels in an `Option` costs a dozen moves per packet.
-#[inline(always)]
-pub(crate) fn quick_v4<'a>(
-    frame: &'a [u8],
-    filter: PortFilter,
-    summary: &mut Headers,
-) -> Option<&'a [u8; 16]> {
-    let head = frame.first_chunk::<QUICK_V4_LEN>()?;
-    let ip_len = u16::from_be_bytes(*bytes(head, 16));
-    let protocol = head[23];
-    let is_tcp = protocol == PROTOCOL_TCP;
-    let is_udp = protocol == PROTOCOL_UDP;
-    let l4_len = UDP_LEN as u32 + u32::from(is_tcp) * (TCP_LEN - UDP_LEN) as u32;
-    // One word gathers every objection, so that there is one branch and it is never taken.
-    let mut bad = filter.mismatch(bytes(head, 0));
-    bad |= u64::from((u32::from_le_bytes(*bytes(head, 12)) & 0x00ff_ffff) ^ 0x0045_0008);
-    bad |= u64::from(u16::from_be_bytes(*bytes(head, 20)) & 0x3fff);
-    bad |= u64::from(!(is_tcp | is_udp));
-    bad |= u64::from(u32::from(ip_len) < IPV4_LEN as u32 + l4_len);
-    bad |= u64::from(usize::from(ip_len) + ETHERNET_LEN > frame.len());
-    bad |= u64::from(!checksum::ipv4_header_is_valid(bytes(head, 14)));
-    if bad != 0 {
-        return None;
-    }
-    *summary = Headers {
-        ip_len,
-        l4_offset: (ETHERNET_LEN + IPV4_LEN) as u16,
-        l3_offset: ETHERNET_LEN as u8,
-        protocol,
-        tcp_flags: head[47] & u8::from(is_tcp).wrapping_neg(),
-        ttl: head[22],
-        is_v6: false,
-    };
-    Some(bytes(head, 26))
-}
-
-/// Untagged IPv6 with TCP or UDP right behind the fixed header, addressed to us. Gives the headers.
-#[inline(always)]
-pub(crate) fn quick_v6<'a>(
-    frame: &'a [u8],
-    filter: PortFilter,
-    summary: &mut Headers,
-) -> Option<&'a [u8; QUICK_V6_LEN]> {
-    let head = frame.first_chunk::<QUICK_V6_LEN>()?;
-    let payload_len = u16::from_be_bytes(*bytes(head, 18));
-    let protocol = head[20];
-    let is_tcp = protocol == PROTOCOL_TCP;
-    let is_udp = protocol == PROTOCOL_UDP;
-    let l4_len = UDP_LEN as u32 + u32::from(is_tcp) * (TCP_LEN - UDP_LEN) as u32;
-    let mut bad = filter.mismatch(bytes(head, 0));
-    bad |= u64::from((u32::from_le_bytes(*bytes(head, 12)) & 0x00f0_ffff) ^ 0x0060_dd86);
-    bad |= u64::from(!(is_tcp | is_udp));
-    bad |= u64::from(u32::from(payload_len) < l4_len);
-    bad |= u64::from(usize::from(payload_len) + ETHERNET_LEN + IPV6_LEN > frame.len());
-    // 65,535 - 40: a larger datagram would not fit the 16 bits of `ip_len`, nor any port's MTU.
-    bad |= u64::from(payload_len > u16::MAX - IPV6_LEN as u16);
-    if bad != 0 {
-        return None;
-    }
-    *summary = Headers {
-        ip_len: payload_len + IPV6_LEN as u16,
-        l4_offset: (ETHERNET_LEN + IPV6_LEN) as u16,
-        l3_offset: ETHERNET_LEN as u8,
-        protocol,
-        tcp_flags: head[67] & u8::from(is_tcp).wrapping_neg(),
-        ttl: head[21],
-        is_v6: true,
-    };
-    Some(head)
 }
 
 /// Parses any frame: VLAN tags, IPv4 options, IPv6 extension headers; names what cannot be a flow.

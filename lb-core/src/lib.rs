@@ -18,6 +18,7 @@ pub mod flow;
 pub mod hash;
 pub mod headers;
 pub mod hw;
+pub mod indexed;
 pub mod maglev;
 pub mod packet;
 pub mod pipeline;

@@ -129,6 +129,12 @@ impl MaglevTable {
         self.slots.get(self.slot_of(hash32) as usize).copied()
     }
 
+    /// Hints that the slot of `hash32` is needed within a few packets.
+    #[inline(always)]
+    pub fn prefetch(&self, hash32: u32) {
+        crate::hw::prefetch_near(self.slots.as_ptr().wrapping_add(self.slot_of(hash32) as usize));
+    }
+
     /// The slot of `hash32` by multiply-shift: `hash32 * size / 2^32`, always below `size`.
     #[inline]
     #[must_use]

@@ -1,88 +1,70 @@
 //! The packet path of one worker: a burst goes in, every packet gets a verdict, the edits are made.
 //!
-//! Three passes over the burst, so that memory latency overlaps: parse, hash and prefetch the line of the
-//! connection table; look up and decide, misses last; edit. The order of decisions is written once, here:
-//! shape, fragment, connection hit, VIP (only on a miss), Maglev, insert, TTL, MTU. A hit implies the VIP;
-//! a record that died since is noticed on the hit path.
+//! Passes over the burst, so that memory latency overlaps: parse, hash and prefetch the line of the
+//! connection table; look up, and edit at once what has an ordinary entry; then everything else, gathered.
+//! The order of decisions is written once, here: shape, fragment, connection hit, VIP (only on a miss),
+//! Maglev, insert, TTL, MTU. A hit implies the VIP; a record that died since is noticed on the hit path.
 
-mod decide;
+mod hits;
 mod parse;
+mod rest;
+mod set;
 
 use crate::clock::Tick;
 use crate::conn::{ConnTable, Line};
 use crate::counters::WorkerCounters;
-use crate::encap;
 use crate::hash::FlowHash;
+use crate::headers::plain::Size;
 use crate::headers::{Headers, PortFilter};
 use crate::hw::{self, Isa, Kernel, Level};
 use crate::packet::Packet;
 use crate::reason::DropReason;
+use crate::service::ServiceIndex;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
+use hits::LINE_LOOK_AHEAD;
+use set::Set;
 use std::ops::DerefMut;
 use std::sync::Arc;
 
 /// Most packets of one burst.
 pub const BURST_MAX: usize = 64;
 
-/// Index mask of the stage arrays: an index that has been masked needs no bounds check.
-const MASK: usize = BURST_MAX - 1;
-const _: () = assert!(BURST_MAX == u64::BITS as usize, "a set of positions is one word");
-
-/// A set of positions in a burst, walked in the order of arrival. One register: adding costs two
-/// instructions and never a branch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Set(u64);
-
-impl Set {
-    #[inline(always)]
-    fn add(&mut self, position: usize) {
-        self.add_if(position, true);
-    }
-
-    /// Adds if `is_member`, without a branch to mispredict.
-    #[inline(always)]
-    fn add_if(&mut self, position: usize, is_member: bool) {
-        self.0 |= u64::from(is_member) << (position & MASK);
-    }
-
-    #[inline(always)]
-    fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    #[inline(always)]
-    fn len(self) -> usize {
-        self.0.count_ones() as usize
-    }
-
-    /// Takes the first position out; 0 if there is none.
-    #[inline(always)]
-    fn take_first(&mut self) -> usize {
-        let first = self.0.trailing_zeros() as usize & MASK;
-        self.0 &= self.0.wrapping_sub(1);
-        first
-    }
+/// What kinds of packets the last burst brought, which is the best guess for the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mix {
+    /// Plain IPv4 alone.
+    V4,
+    /// Plain IPv6 alone.
+    V6,
+    /// Both, or something else as well.
+    Both,
 }
 
-impl Iterator for Set {
-    type Item = usize;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        if self.is_empty() { None } else { Some(self.take_first()) }
-    }
-}
-
-/// What the passes hand to each other, per packet.
+/// What the passes hand to each other, per packet. Valid at the positions that the sets name.
 #[derive(Debug)]
+#[repr(C)]
 struct Stage {
+    /// Of all packets that have a flow. Some more, so that looking ahead needs no test. First, so that they
+    /// and the others are reached from one register.
+    hashes: [FlowHash; BURST_MAX + LINE_LOOK_AHEAD],
+    /// Of plain packets.
+    sizes: [Size; BURST_MAX],
+    /// Of odd packets.
     headers: [Headers; BURST_MAX],
-    hashes: [FlowHash; BURST_MAX],
+    /// Of packets without an entry.
+    services: [ServiceIndex; BURST_MAX],
     verdicts: [Verdict; BURST_MAX],
-    /// Packets that have a flow.
-    flows: Set,
-    /// Packets without a usable entry in the table.
+    plain_v4: Set,
+    plain_v6: Set,
+    /// Packets that have a flow and are not plain.
+    odd: Set,
+    /// Plain packets without an entry in their home line.
+    absent: Set,
+    /// Plain packets with an entry, and something out of the ordinary: flags, class, size, a dead record, or a
+    /// buffer without room for the outer headers.
+    unusual: Set,
+    /// Plain packets without an entry.
     misses: Set,
 }
 
@@ -92,6 +74,7 @@ pub struct Pipeline<S = Box<[Line]>> {
     connections: ConnTable<S>,
     stage: Box<Stage>,
     counters: Arc<WorkerCounters>,
+    mix: Mix,
     level: Level,
 }
 
@@ -99,14 +82,20 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
     /// A pipeline over an empty table. `counters` must be this pipeline's alone to write.
     pub fn new(connections: ConnTable<S>, counters: Arc<WorkerCounters>, level: Level) -> Self {
         let stage = Stage {
+            hashes: [FlowHash::default(); BURST_MAX + LINE_LOOK_AHEAD],
+            sizes: [Size::default(); BURST_MAX],
             headers: [Headers::default(); BURST_MAX],
-            hashes: [FlowHash::default(); BURST_MAX],
+            services: [0; BURST_MAX],
             verdicts: [Verdict::Drop(DropReason::Unsupported); BURST_MAX],
-            flows: Set::default(),
+            plain_v4: Set::default(),
+            plain_v6: Set::default(),
+            odd: Set::default(),
+            absent: Set::default(),
+            unusual: Set::default(),
             misses: Set::default(),
         };
         counters.capacity.set(connections.capacity() as u64);
-        Self { connections, stage: Box::new(stage), counters, level }
+        Self { connections, stage: Box::new(stage), counters, mix: Mix::V4, level }
     }
 
     /// Decides on up to [`BURST_MAX`] packets and edits those that are forwarded; packets beyond that are
@@ -127,6 +116,7 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
             connections: &mut self.connections,
             stage: &mut self.stage,
             counters: &self.counters,
+            mix: &mut self.mix,
             tables,
             filter,
             now,
@@ -142,9 +132,7 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
         let is_gone = |record: u16| records.get(usize::from(record)).is_none_or(|found| found.is_dead);
         self.connections.sweep(lines, now, &tables.timeouts, is_gone, |record| {
             counters.expirations.add(1);
-            if let Some(record) = counters.records.get(usize::from(record)) {
-                record.active.subtract(1);
-            }
+            counters.records.at(record).active.subtract(1);
         });
         counters.entries.set(self.connections.len() as u64);
     }
@@ -170,6 +158,7 @@ struct Burst<'a, S, P> {
     connections: &'a mut ConnTable<S>,
     stage: &'a mut Stage,
     counters: &'a WorkerCounters,
+    mix: &'a mut Mix,
     tables: &'a Tables,
     filter: PortFilter,
     now: Tick,
@@ -181,41 +170,22 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Burst<'_, S, P> {
 
     #[inline(always)]
     fn run<I: Isa>(mut self, isa: I) {
-        self.stage.flows = Set::default();
+        self.stage.odd = Set::default();
+        self.stage.absent = Set::default();
+        self.stage.unusual = Set::default();
         self.stage.misses = Set::default();
         self.parse(isa);
-        self.decide(isa);
-        self.apply();
+        let flows = (self.stage.plain_v4 | self.stage.plain_v6 | self.stage.odd).len();
+        self.hits(isa);
+        let misses = self.rest(isa).len();
         self.counters.received.add(self.packets.len() as u64);
+        self.counters.lookups.add(flows as u64);
+        self.counters.hits.add((flows - misses) as u64);
         self.counters.entries.set(self.connections.len() as u64);
     }
 }
 
 impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
-    /// Third pass: edits what is forwarded and counts it.
-    #[inline(always)]
-    fn apply(&mut self) {
-        for at in self.stage.flows {
-            let Verdict::Forward(record_index) = self.stage.verdicts[at] else { continue };
-            let record_index = usize::from(record_index);
-            let (Some(record), Some(tail)) =
-                (self.tables.records.get(record_index), self.tables.tails.get(record_index))
-            else {
-                continue;
-            };
-            let headers = self.stage.headers[at];
-            let Some(packet) = self.packets.get_mut(at) else { continue };
-            if let Err(reason) = encap::apply(packet, &headers, self.stage.hashes[at], record, tail) {
-                self.drop_known(at, reason, record_index);
-                continue;
-            }
-            if let Some(counters) = self.counters.records.get(record_index) {
-                counters.packets.add(1);
-                counters.ip_bytes.add(u64::from(headers.ip_len));
-            }
-        }
-    }
-
     /// Drops a packet whose service is not known.
     #[cold]
     fn drop(&mut self, at: usize, reason: DropReason) {
@@ -224,11 +194,9 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         self.counters.drops.count(reason, len);
     }
 
-    /// Drops a packet that a record had been found for.
-    #[cold]
-    fn drop_known(&mut self, at: usize, reason: DropReason, record: usize) {
-        let service = self.tables.owners().get(record).map(|owner| owner.service);
-        self.drop_served(at, reason, service);
+    /// The service that a record belongs to.
+    fn service_of(&self, record: u16) -> Option<usize> {
+        self.tables.owners().get(usize::from(record)).map(|owner| owner.service)
     }
 
     /// Drops a packet of a service.

@@ -8,10 +8,11 @@
 use crate::checksum;
 use crate::spec::{BackendSpec, BackendState, GueVariant, Mode};
 use crate::wire::{
-    ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, GUE_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_IPIP, PROTOCOL_UDP,
-    UDP_LEN, VXLAN_LEN,
+    ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, GUE_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_IPIP, PROTOCOL_IPV6,
+    PROTOCOL_UDP, UDP_LEN, VXLAN_LEN,
 };
 use std::net::IpAddr;
+use zerocopy::FromZeros;
 
 /// Longest template: Ethernet and IPv6.
 pub const TEMPLATE_LEN: usize = ETHERNET_LEN + IPV6_LEN;
@@ -19,7 +20,7 @@ pub const TEMPLATE_LEN: usize = ETHERNET_LEN + IPV6_LEN;
 pub const OUTER_TTL: u8 = 64;
 
 /// The edit that a record asks for. The digit is the IP version of the outer header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromZeros)]
 #[repr(u8)]
 pub enum Kind {
     /// IP in IPv4 (RFC 2003, RFC 4213).
@@ -57,6 +58,11 @@ impl Kind {
         }
     }
 
+    /// True if the outer headers end with UDP or what is on it.
+    const fn is_udp(self) -> bool {
+        !matches!(self, Self::Ipip4 | Self::Ipip6 | Self::L2Dsr)
+    }
+
     /// Bytes in front of the client's IP datagram on the way out, Ethernet included, without VLAN tags.
     pub const fn header_len(self) -> usize {
         const UDP4: usize = ETHERNET_LEN + IPV4_LEN + UDP_LEN;
@@ -75,8 +81,8 @@ impl Kind {
     }
 }
 
-/// Everything about one backend of one service, 64 bytes.
-#[derive(Clone, Debug)]
+/// Everything about one backend of one service, 64 bytes. All zero is a record that takes no packet.
+#[derive(Clone, Debug, FromZeros)]
 #[repr(C, align(64))]
 pub struct Record {
     /// Outer Ethernet and IP header with zeroes where the packet decides.
@@ -84,21 +90,24 @@ pub struct Record {
     pub(crate) kind: Kind,
     /// No packet may follow this record any more.
     pub(crate) is_dead: bool,
-    /// Sum of the template's IPv4 header, big-endian words; TOS, length and protocol are zero in it.
+    /// Sum of the outer IPv4 header around an empty IPv4 datagram with TOS 0, big-endian words.
     pub(crate) partial_sum: u16,
     /// Destination port of the outer UDP header.
     pub(crate) udp_port: u16,
-    /// Longest client datagram that fits the MTU of the way out, bytes.
+    /// Longest client datagram that fits the MTU of the way out, bytes; 0 of a dead record, so that the hit
+    /// path needs one comparison for both.
     pub(crate) inner_max: u16,
     /// Index of the port that the packet leaves by.
     pub(crate) port: u8,
-    reserved: u8,
+    /// True if `kind` is [`Kind::Ipip4`]: asked before `kind` is, because a branch costs less than a jump
+    /// table, and on `kind` itself the compiler would make one again.
+    pub(crate) is_ipip4: bool,
 }
 
 const _: () = assert!(size_of::<Record>() == 64);
 
 /// What only VXLAN needs beyond the record: VXLAN header and inner MAC addresses.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, FromZeros)]
 pub struct RecordTail {
     pub(crate) vxlan: [u8; VXLAN_LEN + 12],
     /// Sum of `vxlan` as big-endian words.
@@ -114,15 +123,22 @@ impl Record {
         template[6..12].copy_from_slice(&backend.egress.source_mac);
         let outer = write_outer_ip(&mut template, &backend.mode, backend.address);
         let overhead = (kind.header_len() - ETHERNET_LEN) as u16;
+        let protocol = if kind.is_udp() { OUTER_UDP } else { inner_protocol(false) };
+        match outer - ETHERNET_LEN {
+            IPV4_LEN => template[23] = protocol,
+            IPV6_LEN => template[20] = protocol,
+            _ => {}
+        }
+        let is_dead = backend.state == BackendState::Down;
         Self {
             template,
             kind,
-            is_dead: backend.state == BackendState::Down,
-            partial_sum: checksum::fold(checksum::sum(&template[ETHERNET_LEN..outer])),
+            is_dead,
+            partial_sum: checksum::fold(checksum::sum(&template[ETHERNET_LEN..outer]) + u64::from(overhead)),
             udp_port: backend.mode.udp_port().unwrap_or(0),
-            inner_max: backend.egress.mtu.saturating_sub(overhead),
+            inner_max: if is_dead { 0 } else { backend.egress.mtu.saturating_sub(overhead) },
             port: backend.egress.port,
-            reserved: 0,
+            is_ipip4: kind == Kind::Ipip4,
         }
     }
 
@@ -190,10 +206,11 @@ impl RecordTail {
 #[inline(always)]
 pub(crate) const fn inner_protocol(is_v6: bool) -> u8 {
     // 41 or 4, without a branch on mixed traffic.
-    PROTOCOL_IPIP + (is_v6 as u8) * 37
+    PROTOCOL_IPIP + (is_v6 as u8) * INNER_V6_MORE
 }
+
+/// What [`inner_protocol`] of IPv6 is above that of IPv4.
+pub(crate) const INNER_V6_MORE: u8 = PROTOCOL_IPV6 - PROTOCOL_IPIP;
 
 /// Outer protocol of the UDP encapsulations.
 pub(crate) const OUTER_UDP: u8 = PROTOCOL_UDP;
-
-const _: () = assert!(inner_protocol(true) == crate::wire::PROTOCOL_IPV6);

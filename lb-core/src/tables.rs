@@ -6,6 +6,7 @@
 use crate::clock::Timeouts;
 use crate::flow::FlowKey;
 use crate::hash::{FlowHash, FlowHasher};
+use crate::indexed::Indexed;
 use crate::maglev::{MaglevError, MaglevSeed, MaglevTable};
 use crate::record::{Record, RecordTail};
 use crate::service::{Duplicate, ServiceIndex, ServiceTable};
@@ -41,8 +42,8 @@ pub struct Tables {
     service_table: ServiceTable,
     services: Box<[Service]>,
     maglev: Box<[MaglevTable]>,
-    pub(crate) records: Box<[Record]>,
-    pub(crate) tails: Box<[RecordTail]>,
+    pub(crate) records: Indexed<Record>,
+    pub(crate) tails: Indexed<RecordTail>,
     owners: Box<[RecordOwner]>,
 }
 
@@ -102,8 +103,8 @@ impl Tables {
             service_table: build_service_table(spec)?,
             services: Box::default(),
             maglev,
-            records: Box::default(),
-            tails: Box::default(),
+            records: Indexed::zeroed(0),
+            tails: Indexed::zeroed(0),
             owners: Box::default(),
         };
         tables.add_records(spec)?;
@@ -132,8 +133,8 @@ impl Tables {
             return Err(TablesError::TooMany { records: records.len() });
         }
         self.services = services.into();
-        self.records = records.into();
-        self.tails = tails.into();
+        self.records = Indexed::from_values(records);
+        self.tails = Indexed::from_values(tails);
         self.owners = owners.into();
         Ok(())
     }
@@ -155,6 +156,12 @@ impl Tables {
         let service = &self.services[usize::from(service)];
         let ordinal = self.maglev[service.pool].lookup(hash.maglev())?;
         Some(service.first_record + ordinal)
+    }
+
+    /// Hints that the slot of a flow is needed within a few packets.
+    #[inline(always)]
+    pub(crate) fn prefetch_slot(&self, service: ServiceIndex, hash: FlowHash) {
+        self.maglev[self.services[usize::from(service)].pool].prefetch(hash.maglev());
     }
 
     /// True if flows of the service have connection entries.

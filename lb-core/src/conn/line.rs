@@ -4,7 +4,7 @@
 //! arena of later versions depend on it.
 
 use crate::clock::{Tick, Timeouts};
-use crate::hw::{LINE_ENTRIES, LINE_HI_OFFSET, LINE_LO_OFFSET};
+use crate::hw::{Isa, LINE_ENTRIES, LINE_HI_OFFSET, LINE_LO_OFFSET};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// How far a flow has been seen, which decides how long it may idle and who may evict it.
@@ -22,13 +22,23 @@ pub enum Class {
 }
 
 impl Class {
-    const fn from_bits(bits: u16) -> Self {
-        match bits & 3 {
-            0 => Self::Embryonic,
-            1 => Self::Established,
-            2 => Self::Closing,
-            _ => Self::Datagram,
+    const fn from_bits(is_unsteady: bool, has_variant: bool) -> Self {
+        match (is_unsteady, has_variant) {
+            (true, false) => Self::Embryonic,
+            (false, false) => Self::Established,
+            (true, true) => Self::Closing,
+            (false, true) => Self::Datagram,
         }
+    }
+
+    /// True if the next packet of the flow may move it to another class whatever its flags are.
+    const fn is_unsteady(self) -> bool {
+        matches!(self, Self::Embryonic | Self::Closing)
+    }
+
+    /// The second bit that tells the classes apart.
+    const fn has_variant(self) -> bool {
+        matches!(self, Self::Closing | Self::Datagram)
     }
 
     /// Idle ticks after which an entry of this class is gone.
@@ -50,24 +60,26 @@ impl Class {
     }
 }
 
-/// Six entries in 64 bytes. A free entry has `hi` 0; a taken one has bit 0 of `hi` set.
+/// Six entries in 64 bytes. All zero is an empty line. What a hit must know of its entry beyond the record
+/// is one bit at the same place in a byte each, so that the mask of the SIMD match tests it as it is.
 #[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(64))]
 pub struct Line {
-    /// Hash bits 16..48.
-    lo: [u32; LINE_ENTRIES],
-    /// Hash bits 48..64, bit 0 forced to 1.
-    hi: [u16; LINE_ENTRIES],
-    /// Backend records.
-    record: [u16; LINE_ENTRIES],
     /// Last packet.
     tick: [u16; LINE_ENTRIES],
-    /// How many flows whose home is this line live in their alternate line; 255 sticks.
-    overflow: u8,
-    /// Bit i: entry i is a guest, its home is the alternate line.
-    guests: u8,
-    /// Bits 2i and 2i+1: the [`Class`] of entry i.
-    classes: u16,
+    /// Backend records.
+    record: [u16; LINE_ENTRIES],
+    /// Hash bits 16..48.
+    lo: [u32; LINE_ENTRIES],
+    /// Hash bits 48..64.
+    hi: [u16; LINE_ENTRIES],
+    /// Bit i: entry i is in use.
+    taken: u8,
+    /// Bit i: the class of entry i is embryonic or closing.
+    unsteady: u8,
+    /// Bits 0..6: entry i is a guest, its home is the alternate line. Bits 6..12: the second bit of its
+    /// [`Class`]. Bits 12..16: how many flows whose home is this line live in their alternate line; 15 sticks.
+    rest: u16,
 }
 
 const _: () = {
@@ -79,7 +91,13 @@ const _: () = {
 /// Where the records and the ticks start, in 16-bit words.
 const RECORD_WORD: usize = std::mem::offset_of!(Line, record) / 2;
 const TICK_WORD: usize = std::mem::offset_of!(Line, tick) / 2;
-const _: () = assert!(TICK_WORD + 7 < 32, "a masked entry number stays inside the line");
+const _: () = assert!(RECORD_WORD + 7 < 32, "a masked entry number stays inside the line");
+
+/// First bits of the fields of `rest`.
+const VARIANT_SHIFT: usize = 6;
+const OVERFLOW_SHIFT: usize = 12;
+/// The overflow count that is no longer known.
+const OVERFLOW_MAX: u16 = 15;
 
 /// All entries of a line, as bits.
 pub(super) const FULL: u32 = (1 << LINE_ENTRIES) - 1;
@@ -87,29 +105,31 @@ pub(super) const FULL: u32 = (1 << LINE_ENTRIES) - 1;
 impl Line {
     /// A line without entries.
     pub const EMPTY: Self = Self {
+        tick: [0; LINE_ENTRIES],
+        record: [0; LINE_ENTRIES],
         lo: [0; LINE_ENTRIES],
         hi: [0; LINE_ENTRIES],
-        record: [0; LINE_ENTRIES],
-        tick: [0; LINE_ENTRIES],
-        overflow: 0,
-        guests: 0,
-        classes: 0,
+        taken: 0,
+        unsteady: 0,
+        rest: 0,
     };
 
-    /// The line as the SIMD match wants it.
+    /// The entries whose fingerprint is (`lo`, `hi`), as bits: none, or nearly always one.
     #[inline(always)]
-    pub(super) fn as_block(&self) -> &[u8; 64] {
-        zerocopy::transmute_ref!(self)
+    pub(crate) fn find<I: Isa>(&self, isa: I, lo: u32, hi: u16) -> u32 {
+        isa.match_line(zerocopy::transmute_ref!(self), lo, hi) & u32::from(self.taken)
     }
 
     /// Bits of the taken entries.
-    #[inline]
+    #[inline(always)]
     pub(super) fn taken(&self) -> u32 {
-        let mut mask = 0;
-        for (entry, hi) in self.hi.iter().enumerate() {
-            mask |= u32::from(*hi != 0) << entry;
-        }
-        mask
+        u32::from(self.taken)
+    }
+
+    /// True if any of the `found` entries is of a class that a plain packet may change.
+    #[inline(always)]
+    pub(crate) fn is_unsteady(&self, found: u32) -> bool {
+        self.unsteady & found as u8 != 0
     }
 
     /// The lowest free entry.
@@ -127,7 +147,7 @@ impl Line {
     }
 
     #[inline(always)]
-    pub(super) fn record(&self, entry: usize) -> u16 {
+    pub(crate) fn record(&self, entry: usize) -> u16 {
         self.words()[RECORD_WORD + (entry & 7)]
     }
 
@@ -143,25 +163,26 @@ impl Line {
 
     #[inline(always)]
     pub(super) fn class(&self, entry: usize) -> Class {
-        Class::from_bits(self.classes >> (2 * entry))
+        let variant = self.rest >> VARIANT_SHIFT >> entry & 1 != 0;
+        Class::from_bits(self.unsteady >> entry & 1 != 0, variant)
     }
 
     #[inline(always)]
     pub(super) fn set_class(&mut self, entry: usize, class: Class) {
-        self.classes = self.classes & !(3 << (2 * entry)) | (class as u16) << (2 * entry);
+        self.unsteady = self.unsteady & !(1 << entry) | u8::from(class.is_unsteady()) << entry;
+        let variant = VARIANT_SHIFT + entry;
+        self.rest = self.rest & !(1 << variant) | u16::from(class.has_variant()) << variant;
     }
 
     /// Notes a packet. The line is written only if the tick has changed, once per second and flow.
     #[inline(always)]
-    pub(super) fn touch(&mut self, entry: usize, now: Tick) {
-        if self.words()[TICK_WORD + (entry & 7)] != now.0 {
-            self.set_tick(entry, now);
+    pub(crate) fn touch(&mut self, entry: usize, now: Tick) {
+        let words: &mut [u16; 32] = zerocopy::transmute_mut!(self);
+        let tick = &mut words[TICK_WORD + (entry & 7)];
+        if *tick != now.0 {
+            std::hint::cold_path();
+            *tick = now.0;
         }
-    }
-
-    #[cold]
-    fn set_tick(&mut self, entry: usize, now: Tick) {
-        self.tick[entry] = now.0;
     }
 
     #[inline(always)]
@@ -171,33 +192,43 @@ impl Line {
 
     #[inline(always)]
     pub(super) fn is_guest(&self, entry: usize) -> bool {
-        self.guests >> entry & 1 != 0
+        self.rest >> entry & 1 != 0
+    }
+
+    /// Flows whose home is this line and that live elsewhere; [`OVERFLOW_MAX`] is any number.
+    #[inline(always)]
+    pub(super) fn overflow(&self) -> u16 {
+        self.rest >> OVERFLOW_SHIFT
     }
 
     #[inline(always)]
-    pub(super) fn has_overflow(&self) -> bool {
-        self.overflow != 0
+    pub(crate) fn has_overflow(&self) -> bool {
+        self.overflow() != 0
     }
 
     pub(super) fn overflow_grows(&mut self) {
-        self.overflow = self.overflow.saturating_add(1);
+        if self.overflow() != OVERFLOW_MAX {
+            self.rest += 1 << OVERFLOW_SHIFT;
+        }
     }
 
     pub(super) fn overflow_shrinks(&mut self) {
         // A saturated count is no longer known and stays: that costs a second look-up, never a miss.
-        if self.overflow != u8::MAX {
-            self.overflow = self.overflow.saturating_sub(1);
+        if !matches!(self.overflow(), 0 | OVERFLOW_MAX) {
+            self.rest -= 1 << OVERFLOW_SHIFT;
         }
     }
 
     /// Writes a whole entry.
+    #[inline(always)]
     pub(super) fn put(&mut self, entry: usize, new: Entry, is_guest: bool) {
         self.lo[entry] = new.lo;
         self.hi[entry] = new.hi;
         self.record[entry] = new.record;
         self.tick[entry] = new.tick.0;
+        self.taken |= 1 << entry;
         self.set_class(entry, new.class);
-        self.guests = self.guests & !(1 << entry) | u8::from(is_guest) << entry;
+        self.rest = self.rest & !(1 << entry) | u16::from(is_guest) << entry;
     }
 
     /// Reads a whole entry, to move it.
@@ -213,8 +244,8 @@ impl Line {
 
     /// Frees an entry. The overflow count of its home is the caller's to mend.
     pub(super) fn clear(&mut self, entry: usize) {
-        self.hi[entry] = 0;
-        self.guests &= !(1 << entry);
+        self.taken &= !(1 << entry);
+        self.rest &= !(1 << entry);
     }
 }
 

@@ -8,6 +8,7 @@ mod line;
 mod table;
 
 pub use line::{Class, Line};
+pub(crate) use table::Lines;
 pub use table::{ConnTable, Inserted, Slot};
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 //! tag alone, and the relation is symmetric, so entries can be moved and removed without their key. Full
 //! is a counted outcome: nothing is allocated after the start, and an established flow is never evicted.
 
-use super::line::{Class, Entry, FULL, Line};
+use super::line::{Class, Entry, Line};
 use crate::clock::{Tick, Timeouts};
-use crate::hw::{self, Isa, LINE_ENTRIES};
+use crate::hw::{Isa, LINE_ENTRIES, Masked};
 use std::ops::DerefMut;
 
 /// Where an entry is. Valid until the table changes.
@@ -46,6 +46,54 @@ impl ConnTable<Box<[Line]>> {
     pub fn with_capacity(entries: usize) -> Self {
         Self::new(vec![Line::EMPTY; Self::lines_for(entries)].into_boxed_slice())
     }
+}
+
+/// The lines of a table at hand, for the loops over a burst.
+pub(crate) struct Lines<'a>(Masked<'a, Line>);
+
+impl Lines<'_> {
+    /// The home line of a flow by the low half of its tag, to be looked through by [`Line::find`].
+    #[inline(always)]
+    pub(crate) fn home(&mut self, low: u32) -> &mut Line {
+        self.0.at(low)
+    }
+
+    /// The alternate line of a flow.
+    #[inline(always)]
+    pub(crate) fn alternate(&mut self, tag: u64) -> &mut Line {
+        let other = self.other(tag);
+        self.0.at(other)
+    }
+
+    /// Hints that the home line of a flow is needed within a few packets.
+    #[inline(always)]
+    pub(crate) fn prefetch_near(&self, low: u32) {
+        self.0.prefetch_near(low);
+    }
+
+    /// Hints that the home line of a flow is needed later in this burst.
+    #[inline(always)]
+    pub(crate) fn prefetch_far(&self, low: u32) {
+        self.0.prefetch_far(low);
+    }
+
+    /// Hints that the alternate line of a flow is needed later in this burst.
+    #[inline(always)]
+    pub(crate) fn prefetch_alternate(&self, tag: u64) {
+        self.0.prefetch_far(self.other(tag));
+    }
+
+    #[inline(always)]
+    fn other(&self, tag: u64) -> u32 {
+        alternate(tag as u32 & self.0.mask(), (tag >> 16) as u32, self.0.mask())
+    }
+}
+
+/// The other line of a flow with tag `lo` seen from `line`; never `line` itself.
+#[inline(always)]
+fn alternate(line: u32, lo: u32, mask: u32) -> u32 {
+    // Odd, so that at least bit 0 changes; the multiplication spreads tags over all lines.
+    line ^ (lo.wrapping_mul(0x9e37_79b1) >> 7 | 1) & mask
 }
 
 impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
@@ -102,14 +150,18 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
 
     #[inline(always)]
     fn hi(tag: u64) -> u16 {
-        (tag >> 48) as u16 | 1
+        (tag >> 48) as u16
     }
 
-    /// The other line of a flow with tag `lo` seen from `line`; never `line` itself.
     #[inline(always)]
     fn alternate(&self, line: u32, lo: u32) -> u32 {
-        // Odd, so that at least bit 0 changes; the multiplication spreads tags over all lines.
-        line ^ (lo.wrapping_mul(0x9e37_79b1) >> 7 | 1) & self.mask
+        alternate(line, lo, self.mask)
+    }
+
+    /// The lines, for the loops over a burst.
+    #[inline(always)]
+    pub(crate) fn lines_mut(&mut self) -> Lines<'_> {
+        Lines(Masked::new(&mut self.lines))
     }
 
     /// The line at an index that home() or alternate() gave. Lines are a power of two and every index is
@@ -122,30 +174,6 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
     #[inline(always)]
     fn line_mut(&mut self, index: u32) -> &mut Line {
         &mut self.lines[index as usize]
-    }
-
-    /// Where a line is, for prefetches only: no bounds check, because a prefetch never faults.
-    #[inline(always)]
-    fn address(&self, index: u32) -> *const Line {
-        self.lines.as_ptr().wrapping_add(index as usize)
-    }
-
-    /// Hints that the home line of `tag` is needed later in this burst.
-    #[inline(always)]
-    pub fn prefetch_far(&self, tag: u64) {
-        hw::prefetch_far(self.address(self.home(tag)));
-    }
-
-    /// Hints that the home line of `tag` is needed within a few packets.
-    #[inline(always)]
-    pub fn prefetch_near(&self, tag: u64) {
-        hw::prefetch_near(self.address(self.home(tag)));
-    }
-
-    /// Hints that the alternate line of `tag` is needed later in this burst.
-    #[inline(always)]
-    pub fn prefetch_alternate(&self, tag: u64) {
-        hw::prefetch_far(self.address(self.alternate(self.home(tag), Self::lo(tag))));
     }
 
     /// The entry of `tag` in its home line.
@@ -177,7 +205,7 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
 
     #[inline(always)]
     fn find_in<I: Isa>(&self, isa: I, index: u32, tag: u64) -> Option<Slot> {
-        let matches = isa.match_line(self.line(index).as_block(), Self::lo(tag), Self::hi(tag));
+        let matches = self.line(index).find(isa, Self::lo(tag), Self::hi(tag));
         (matches != 0).then(|| Slot { line: index, entry: matches.trailing_zeros() as u8 })
     }
 
@@ -316,7 +344,7 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
         for _ in 0..lines.min(self.lines.len()) {
             let index = self.cursor;
             self.cursor = (index + 1) & self.mask;
-            let mut taken = self.line(index).taken() & FULL;
+            let mut taken = self.line(index).taken();
             while taken != 0 {
                 let entry = taken.trailing_zeros() as usize;
                 taken &= taken - 1;

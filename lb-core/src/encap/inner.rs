@@ -14,23 +14,23 @@ pub(super) fn decrement_ttl(datagram: &mut [u8], is_v6: bool) -> Option<u8> {
         head[7] = head[7].wrapping_sub(1);
         return Some(head[0] << 4 | head[1] >> 4);
     }
-    let old = u16::from_be_bytes([head[8], head[9]]);
-    let new = old.wrapping_sub(0x0100);
-    let checksum = u16::from_be_bytes([head[10], head[11]]);
-    let checksum = checksum::update(checksum, old, new);
-    head[8] = (new >> 8) as u8;
-    head[10..12].copy_from_slice(&checksum.to_be_bytes());
+    head[8] = head[8].wrapping_sub(1);
+    // The TTL is the upper byte of its word, so the checksum grows by 0x0100, which is 1 in this byte order,
+    // with the carry brought around. What would become 0xffff is 0, as RFC 1624 equation 3 has it.
+    let place: &mut [u8; 2] = head[10..].first_chunk_mut()?;
+    let checksum = u16::from_le_bytes(*place);
+    *place = checksum.wrapping_add(2).wrapping_sub(u16::from(checksum < 0xfffe)).to_le_bytes();
     Some(head[1])
 }
 
 /// The datagram after its TTL was lowered, with what the parser knows of it.
 pub(super) struct Inner<'a> {
     datagram: &'a [u8],
-    headers: &'a Headers,
+    headers: Headers,
 }
 
 impl<'a> Inner<'a> {
-    pub(super) fn new(datagram: &'a [u8], headers: &'a Headers) -> Self {
+    pub(super) fn new(datagram: &'a [u8], headers: Headers) -> Self {
         Self { datagram, headers }
     }
 
@@ -45,7 +45,9 @@ impl<'a> Inner<'a> {
     }
 
     fn shortcut(&self) -> Option<u64> {
-        let Headers { ip_len, l4_offset, l3_offset, protocol, is_v6, .. } = *self.headers;
+        let Headers { ip_len, l4_offset, l3_offset, is_v6, .. } = self.headers;
+        // Right behind a header without options or extensions, which the others are sent away for below.
+        let protocol = *self.datagram.get(if is_v6 { 6 } else { 9 })?;
         let header_len = l4_offset - u16::from(l3_offset);
         let segment_len = ip_len - header_len;
         if protocol == PROTOCOL_UDP {

@@ -74,10 +74,11 @@ fn every_input_bit_flips_half_of_the_output() {
             let mut block = [0u8; 16];
             block[..4].copy_from_slice(&(sample as u32).wrapping_mul(0x9e37_79b9).to_be_bytes());
             let keys = hasher.loaded(Portable);
-            let before = keys.v6(&block, &block, [0; 4], 6);
+            let (mut before, mut after) = (FlowHash::default(), FlowHash::default());
+            keys.v6(&block, &block, [0; 4], 6, &mut before);
             let mut other = block;
             other[bit / 8] ^= 1 << (bit % 8);
-            let after = keys.v6(&other, &block, [0; 4], 6);
+            keys.v6(&other, &block, [0; 4], 6, &mut after);
             flipped += (before.tag ^ after.tag).count_ones() + (before.spread ^ after.spread).count_ones();
         }
         let share = f64::from(flipped) / f64::from(samples * 128);

@@ -1,7 +1,9 @@
 //! The parsers against pnet_packet, against each other, and against everything that is not a flow.
 
 use super::*;
+use crate::hw::{self, Isa, Kernel, Level};
 use crate::sample::{ACK, Extension, FIN, OUR_MAC, SYN, Sample, Transport, any_sample};
+use crate::wire::{TCP_FIN, TCP_RST, TCP_SYN};
 use pnet_packet::ethernet::EthernetPacket;
 use pnet_packet::ipv4::Ipv4Packet;
 use pnet_packet::ipv6::{ExtensionPacket, FragmentPacket, Ipv6Packet};
@@ -10,15 +12,52 @@ use pnet_packet::udp::UdpPacket;
 use pnet_packet::vlan::VlanPacket;
 use proptest::prelude::*;
 
-/// The quick parsers with their summary in hand.
-fn quick_v4(frame: &[u8], filter: PortFilter) -> Option<(Headers, &[u8; 16])> {
-    let mut summary = Headers::default();
-    super::quick_v4(frame, filter, &mut summary).map(|block| (summary, block))
+/// The plain parsers on some instruction set, with the summary that the passes make of what they accept.
+struct Quick<'a>(&'a [u8], PortFilter, bool);
+
+impl Kernel for Quick<'_> {
+    type Output = Option<Headers>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Option<Headers> {
+        let Self(frame, filter, is_v6) = self;
+        let shapes = plain::Shapes::new(isa, filter);
+        let (size, protocol) = if is_v6 {
+            shapes.v6(frame).map(|(size, protocol, head)| {
+                assert_eq!(head[..], frame[..plain::V6_LEN]);
+                (size, protocol)
+            })?
+        } else {
+            shapes.v4(frame).map(|(size, protocol, block)| {
+                assert_eq!(block[..], frame[26..42]);
+                (size, protocol)
+            })?
+        };
+        let headers = plain::headers(frame, is_v6);
+        assert_eq!((size.ip_len(), protocol), (headers.ip_len, headers.protocol));
+        let has_flags = headers.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST) != 0;
+        assert_eq!(size.exceeds(u16::MAX), has_flags, "flags stand above every length");
+        assert!(!size.exceeds(headers.ip_len) || has_flags);
+        assert!(size.exceeds(headers.ip_len - 1));
+        let of_hit = plain::headers_of_hit(size, is_v6);
+        let Headers { ip_len, l4_offset, l3_offset, .. } = headers;
+        assert_eq!(of_hit, Headers { ip_len, l4_offset, l3_offset, is_v6, ..Headers::default() });
+        Some(headers)
+    }
 }
 
-fn quick_v6(frame: &[u8], filter: PortFilter) -> Option<(Headers, &[u8; QUICK_V6_LEN])> {
-    let mut summary = Headers::default();
-    super::quick_v6(frame, filter, &mut summary).map(|head| (summary, head))
+fn quick_of(frame: &[u8], filter: PortFilter, is_v6: bool) -> Option<Headers> {
+    let fast = hw::run(Level::detect(), Quick(frame, filter, is_v6));
+    assert_eq!(fast, hw::run(Level::Portable, Quick(frame, filter, is_v6)), "all levels agree");
+    fast
+}
+
+fn quick_v4(frame: &[u8], filter: PortFilter) -> Option<Headers> {
+    quick_of(frame, filter, false)
+}
+
+fn quick_v6(frame: &[u8], filter: PortFilter) -> Option<Headers> {
+    quick_of(frame, filter, true)
 }
 
 const OURS: PortFilter = PortFilter::new(OUR_MAC);
@@ -252,22 +291,14 @@ fn a_frame_cut_anywhere_is_malformed() {
     }
 }
 
-/// What the quick parsers say, if they say anything: headers, addresses and ports as [`parse`] gives them.
+/// What the plain parsers say, if they say anything: headers, addresses and ports as [`parse`] gives them.
 fn quick(frame: &[u8], filter: PortFilter) -> Option<(Headers, FlowKey)> {
-    let v4 = quick_v4(frame, filter).map(|(headers, block)| {
-        let (source, destination) =
-            (IpAddr::from(*bytes::<4>(block, 0)), IpAddr::from(*bytes::<4>(block, 4)));
-        (headers, source, destination, *bytes::<4>(block, 8))
-    });
-    let v6 = quick_v6(frame, filter).map(|(headers, head)| {
-        let (source, destination) =
-            (IpAddr::from(*bytes::<16>(head, 22)), IpAddr::from(*bytes::<16>(head, 38)));
-        (headers, source, destination, *bytes::<4>(head, 54))
-    });
+    let (v4, v6) = (quick_v4(frame, filter), quick_v6(frame, filter));
     assert!(v4.is_none() || v6.is_none(), "a frame is of one family");
-    let (headers, source, destination, ports) = v4.or(v6)?;
-    let [a, b, c, d] = ports;
-    let (source_port, destination_port) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    let headers = v4.or(v6)?;
+    let (source, destination) = FlowKey::addresses(&frame[14..], headers.is_v6).unwrap();
+    let ports = &frame[usize::from(headers.l4_offset)..];
+    let (source_port, destination_port) = (be16(ports, 0).unwrap(), be16(ports, 2).unwrap());
     Some((
         headers,
         FlowKey { source, destination, source_port, destination_port, protocol: headers.protocol },
@@ -278,7 +309,7 @@ fn quick(frame: &[u8], filter: PortFilter) -> Option<(Headers, FlowKey)> {
 fn check_any(frame: &[u8], filter: PortFilter) {
     let parsed = parse(frame, filter);
     if let Some(found) = quick(frame, filter) {
-        assert_eq!(parsed, Ok(found), "the quick parser accepts what the full one does not read so");
+        assert_eq!(parsed, Ok(found), "the plain parser accepts what the full one does not read so");
     }
     let Ok((headers, key)) = parsed else { return };
     let l4_len = if key.protocol == PROTOCOL_TCP { TCP_LEN } else { UDP_LEN };
@@ -297,9 +328,9 @@ fn check_any(frame: &[u8], filter: PortFilter) {
 
     let has_fixed_headers =
         usize::from(headers.l4_offset) == 14 + if headers.is_v6 { IPV6_LEN } else { IPV4_LEN };
-    let quick_len = if headers.is_v6 { QUICK_V6_LEN } else { QUICK_V4_LEN };
-    if has_fixed_headers && frame.len() >= quick_len {
-        assert!(quick(frame, filter).is_some(), "a plain packet misses the quick path: {headers:?}");
+    let plain_len = if headers.is_v6 { plain::V6_LEN } else { plain::V4_LEN };
+    if has_fixed_headers && frame.len() >= plain_len && headers.ttl > 1 {
+        assert!(quick(frame, filter).is_some(), "a plain packet misses the plain path: {headers:?}");
     }
 }
 

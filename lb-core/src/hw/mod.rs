@@ -6,18 +6,22 @@
 
 #![expect(unsafe_code, reason = "prefetch and SIMD intrinsics, fenced here by design")]
 
+mod each;
+mod masked;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use each::{each, first};
+pub use masked::Masked;
 pub use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub use x86::V3;
 
-/// Byte offset of the six 32-bit tags in a table line.
-pub const LINE_LO_OFFSET: usize = 0;
-/// Byte offset of the six 16-bit tags in a table line.
-pub const LINE_HI_OFFSET: usize = 24;
+/// Byte offset of the six 32-bit tags in a table line; the match reads 32 bytes from there.
+pub const LINE_LO_OFFSET: usize = 24;
+/// Byte offset of the six 16-bit tags in a table line; the match reads 16 bytes from there.
+pub const LINE_HI_OFFSET: usize = 48;
 /// Entries of a table line.
 pub const LINE_ENTRIES: usize = 6;
 
@@ -27,6 +31,8 @@ pub const LINE_ENTRIES: usize = 6;
 pub trait Isa: Copy {
     /// A 128-bit block in the register that suits the CPU.
     type Block: Copy;
+    /// 32 bytes in the registers that suit the CPU.
+    type Wide: Copy;
 
     /// A block from memory; byte 0 is the lowest.
     fn load(self, bytes: &[u8; 16]) -> Self::Block;
@@ -36,9 +42,15 @@ pub trait Isa: Copy {
     fn aes_round(self, state: Self::Block, key: Self::Block) -> Self::Block;
     /// The block with its bytes 12..16 replaced by `word`, little-endian.
     fn with_last_word(self, block: Self::Block, word: u32) -> Self::Block;
-    /// Bytes 0..8 and 8..16 as little-endian words.
-    fn split(self, block: Self::Block) -> [u64; 2];
-    /// Bit i is set if entry i of the line has the tag (`lo`, `hi`).
+    /// Bytes 0..8 as a little-endian word.
+    fn low(self, block: Self::Block) -> u64;
+    /// The block to memory; byte 0 is the lowest.
+    fn store(self, block: Self::Block, bytes: &mut [u8; 16]);
+    /// 32 bytes from memory.
+    fn load_wide(self, bytes: &[u8; 32]) -> Self::Wide;
+    /// True if `bytes` differ from `pattern` in any bit that is set in `mask`.
+    fn differs(self, bytes: &[u8; 32], pattern: Self::Wide, mask: Self::Wide) -> bool;
+    /// Bit i is set if entry i of the line has the tag (`lo`, `hi`). Bits beyond the entries mean nothing.
     fn match_line(self, line: &[u8; 64], lo: u32, hi: u16) -> u32;
 }
 

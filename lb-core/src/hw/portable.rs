@@ -57,6 +57,7 @@ static COLUMNS: [u32; 256] = columns();
 
 impl Isa for Portable {
     type Block = [u8; 16];
+    type Wide = [u8; 32];
 
     #[inline(always)]
     fn load(self, bytes: &[u8; 16]) -> Self::Block {
@@ -89,14 +90,28 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn split(self, block: Self::Block) -> [u64; 2] {
-        let whole = u128::from_le_bytes(block);
-        [whole as u64, (whole >> 64) as u64]
+    fn low(self, block: Self::Block) -> u64 {
+        u128::from_le_bytes(block) as u64
+    }
+
+    #[inline(always)]
+    fn store(self, block: Self::Block, bytes: &mut [u8; 16]) {
+        *bytes = block;
+    }
+
+    #[inline(always)]
+    fn load_wide(self, bytes: &[u8; 32]) -> Self::Wide {
+        *bytes
+    }
+
+    #[inline(always)]
+    fn differs(self, bytes: &[u8; 32], pattern: Self::Wide, mask: Self::Wide) -> bool {
+        bytes.iter().zip(pattern).zip(mask).any(|((byte, wanted), mask)| (byte ^ wanted) & mask != 0)
     }
 
     #[inline(always)]
     fn match_line(self, line: &[u8; 64], lo: u32, hi: u16) -> u32 {
-        let (low, _) = line[LINE_LO_OFFSET..LINE_HI_OFFSET].as_chunks::<4>();
+        let (low, _) = line[LINE_LO_OFFSET..].as_chunks::<4>();
         let (high, _) = line[LINE_HI_OFFSET..].as_chunks::<2>();
         let mut mask = 0;
         for entry in 0..LINE_ENTRIES {

@@ -30,13 +30,25 @@ impl Kernel for Compare {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let (fast_a, fast_b) = (isa.load(&self.a), isa.load(&self.b));
-        let same = |fast: I::Block, slow: [u8; 16]| assert_eq!(isa.split(fast), Portable.split(slow));
+        let same = |fast: I::Block, slow: [u8; 16]| {
+            let mut bytes = [0; 16];
+            isa.store(fast, &mut bytes);
+            assert_eq!(bytes, slow);
+            assert_eq!(isa.low(fast), Portable.low(slow));
+        };
         same(isa.xor(fast_a, fast_b), Portable.xor(self.a, self.b));
         same(isa.aes_round(fast_a, fast_b), Portable.aes_round(self.a, self.b));
         same(isa.with_last_word(fast_a, self.word), Portable.with_last_word(self.a, self.word));
         assert_eq!(
-            isa.match_line(&self.line, self.word, self.hi),
+            isa.match_line(&self.line, self.word, self.hi) & 0x3f,
             Portable.match_line(&self.line, self.word, self.hi)
+        );
+        let (left, right) = self.line.split_at(32);
+        let (left, right): (&[u8; 32], &[u8; 32]) = (left.try_into().unwrap(), right.try_into().unwrap());
+        let mask = std::array::from_fn(|index| self.a[index % 16] & self.b[index / 2]);
+        assert_eq!(
+            isa.differs(left, isa.load_wide(right), isa.load_wide(&mask)),
+            Portable.differs(left, *right, mask)
         );
     }
 }

@@ -4,10 +4,14 @@
 //! the functions here are compiled for.
 
 use super::{Isa, Kernel, LINE_HI_OFFSET, LINE_LO_OFFSET};
+
+const _: () = assert!(LINE_LO_OFFSET + 32 <= 64 && LINE_HI_OFFSET + 16 <= 64, "the match stays in its line");
+
 use core::arch::x86_64::{
-    __m128i, __m256i, _mm_aesenc_si128, _mm_cmpeq_epi16, _mm_insert_epi32, _mm_loadu_si128,
-    _mm_movemask_epi8, _mm_packs_epi16, _mm_set1_epi16, _mm_storeu_si128, _mm_xor_si128, _mm256_castsi256_ps,
-    _mm256_cmpeq_epi32, _mm256_loadu_si256, _mm256_movemask_ps, _mm256_set1_epi32,
+    __m128i, __m256i, _mm_aesenc_si128, _mm_cmpeq_epi16, _mm_cvtsi128_si64, _mm_insert_epi32,
+    _mm_lddqu_si128, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set1_epi16, _mm_storeu_si128,
+    _mm_xor_si128, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_lddqu_si256, _mm256_loadu_si256,
+    _mm256_movemask_ps, _mm256_set1_epi32, _mm256_testz_si256, _mm256_xor_si256,
 };
 
 /// Proof that the CPU has x86-64-v3 and AES-NI.
@@ -42,6 +46,7 @@ pub(super) fn run<K: Kernel>(isa: V3, kernel: K) -> K::Output {
 
 impl Isa for V3 {
     type Block = __m128i;
+    type Wide = __m256i;
 
     #[inline(always)]
     fn load(self, bytes: &[u8; 16]) -> __m128i {
@@ -68,11 +73,33 @@ impl Isa for V3 {
     }
 
     #[inline(always)]
-    fn split(self, block: __m128i) -> [u64; 2] {
-        let mut words = [0u64; 2];
+    fn low(self, block: __m128i) -> u64 {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { _mm_cvtsi128_si64(block) }.cast_unsigned()
+    }
+
+    #[inline(always)]
+    fn store(self, block: __m128i, bytes: &mut [u8; 16]) {
         // SAFETY: 16 writable bytes, and the store has no alignment demand.
-        unsafe { _mm_storeu_si128(words.as_mut_ptr().cast(), block) };
-        words
+        unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), block) };
+    }
+
+    #[inline(always)]
+    fn load_wide(self, bytes: &[u8; 32]) -> __m256i {
+        // SAFETY: 32 readable bytes, the load has no alignment demand, and `self` proves AVX.
+        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn differs(self, bytes: &[u8; 32], pattern: __m256i, mask: __m256i) -> bool {
+        // Not an ordinary load: the compiler would take the fields that are read after this out of the vector
+        // again, which costs three instructions each.
+        // SAFETY: 32 readable bytes, the load has no alignment demand, and `self` proves AVX.
+        let bytes = unsafe { _mm256_lddqu_si256(bytes.as_ptr().cast()) };
+        // SAFETY: `self` proves AVX2.
+        let difference = unsafe { _mm256_xor_si256(bytes, pattern) };
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_testz_si256(difference, mask) == 0 }
     }
 
     #[inline(always)]
@@ -82,18 +109,19 @@ impl Isa for V3 {
     }
 }
 
-/// Six 32-bit and six 16-bit comparisons at once; lanes beyond the sixth are other fields, masked off.
+/// Six 32-bit and six 16-bit comparisons at once; lanes beyond the sixth are other fields. The second load is
+/// not an ordinary one, or the compiler would take the bytes behind the tags out of the vector.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn match_line_avx2(line: &[u8; 64], lo: u32, hi: u16) -> u32 {
     let (low, high) = (line[LINE_LO_OFFSET..].as_ptr(), line[LINE_HI_OFFSET..].as_ptr());
-    // SAFETY: bytes 0..32 of a 64-byte array; the load has no alignment demand.
+    // SAFETY: bytes 24..56 of a 64-byte array; the load has no alignment demand.
     let low: __m256i = unsafe { _mm256_loadu_si256(low.cast()) };
-    // SAFETY: bytes 24..40 of a 64-byte array.
-    let high: __m128i = unsafe { _mm_loadu_si128(high.cast()) };
+    // SAFETY: bytes 48..64 of a 64-byte array.
+    let high: __m128i = unsafe { _mm_lddqu_si128(high.cast()) };
     let low = _mm256_cmpeq_epi32(low, _mm256_set1_epi32(lo.cast_signed()));
     let high = _mm_cmpeq_epi16(high, _mm_set1_epi16(hi.cast_signed()));
     let low_mask = _mm256_movemask_ps(_mm256_castsi256_ps(low)).cast_unsigned();
     let high_mask = _mm_movemask_epi8(_mm_packs_epi16(high, high)).cast_unsigned();
-    low_mask & high_mask & 0x3f
+    low_mask & high_mask
 }

@@ -1,85 +1,108 @@
-//! First pass: headers, hash, prefetch.
+//! First pass: shape, hash, prefetch.
 //!
-//! Packets are split by family without a branch, so that a mixed stream does not mispredict, and each
-//! set runs through its quick parser. What the quick parsers do not recognise goes through the full one.
+//! Traffic of one family, which is what most bursts are, goes through the loop of that family as it comes;
+//! a mixed stream is split first, without a branch, so that it does not mispredict. What is not plain goes
+//! through the full parser.
 
-use super::{Burst, Set};
+use super::set::Set;
+use super::{Burst, Mix};
 use crate::conn::Line;
 use crate::hash::LoadedKeys;
+use crate::headers::plain::Shapes;
 use crate::headers::{self, NoFlow};
 use crate::hw::Isa;
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
 use crate::verdict::Verdict;
+use std::hint::cold_path;
 use std::ops::DerefMut;
 
 /// How many packets ahead the start of a frame is asked for.
 const FRAME_LOOK_AHEAD: usize = 4;
 
-/// Ethertypes as the first two bytes at offset 12 read in little-endian order.
-const IPV4_LE: u16 = 0x0008;
+/// The ethertype of IPv6 as the two bytes at offset 12 read in little-endian order.
 const IPV6_LE: u16 = 0xdd86;
 
 impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     #[inline(always)]
     pub(super) fn parse<I: Isa>(&mut self, isa: I) {
         let keys = self.tables.hasher.loaded(isa);
-        let (v4, v6, mut odd) = self.split();
-        let mut flows = Set::default();
-        for at in v4 {
-            let Some(packet) = self.packets.get(at) else { break };
-            let summary = &mut self.stage.headers[at];
-            let Some(block) = headers::quick_v4(packet.frame(), self.filter, summary) else {
-                odd.add(at);
-                continue;
-            };
-            let hash = keys.v4(block, summary.protocol);
-            self.connections.prefetch_far(hash.tag);
-            self.stage.hashes[at] = hash;
-            flows.add(at);
+        let shapes = Shapes::new(isa, self.filter);
+        let all = Set::first(self.packets.len());
+        for packet in self.packets.iter().take(FRAME_LOOK_AHEAD) {
+            packet.prefetch();
         }
-        for at in v6 {
-            let Some(packet) = self.packets.get(at) else { break };
-            let summary = &mut self.stage.headers[at];
-            let Some(head) = headers::quick_v6(packet.frame(), self.filter, summary) else {
-                odd.add(at);
-                continue;
-            };
-            let (source, rest) = head[22..].split_first_chunk::<16>().expect("constant offsets");
-            let (destination, rest) = rest.split_first_chunk::<16>().expect("constant offsets");
-            let ports = *rest.first_chunk::<4>().expect("constant offsets");
-            let hash = keys.v6(source, destination, ports, summary.protocol);
-            self.connections.prefetch_far(hash.tag);
-            self.stage.hashes[at] = hash;
-            flows.add(at);
-        }
-        self.stage.flows = flows;
+        let (v4, v6) = match *self.mix {
+            Mix::V4 => (all, Set::default()),
+            Mix::V6 => (Set::default(), all),
+            Mix::Both => self.split(),
+        };
+        let v4 = if v4.is_empty() { v4 } else { self.parse_v4(&shapes, &keys, v4) };
+        let v6 = if v6.is_empty() { v6 } else { self.parse_v6(&shapes, &keys, v6) };
+        self.stage.plain_v4 = v4;
+        self.stage.plain_v6 = v6;
+        let odd = all - (v4 | v6);
+        *self.mix = match (v4.is_empty(), v6.is_empty()) {
+            (false, true) if odd.is_empty() => Mix::V4,
+            (true, false) if odd.is_empty() => Mix::V6,
+            _ => Mix::Both,
+        };
         for at in odd {
             self.parse_fully(&keys, at);
         }
     }
 
-    /// Positions of the IPv4, the IPv6 and the other frames.
+    /// The plain IPv4 packets among `candidates`.
     #[inline(always)]
-    fn split(&self) -> (Set, Set, Set) {
-        let (mut v4, mut v6, mut other) = (Set::default(), Set::default(), Set::default());
-        for packet in self.packets.iter().take(FRAME_LOOK_AHEAD) {
-            packet.prefetch();
-        }
-        for (at, packet) in self.packets.iter().enumerate() {
-            if let Some(ahead) = self.packets.get(at + FRAME_LOOK_AHEAD) {
-                ahead.prefetch();
-            }
-            let ethertype = match packet.frame().first_chunk::<14>() {
-                Some(head) if packet.is_contiguous() => u16::from_le_bytes([head[12], head[13]]),
-                _ => 0,
+    fn parse_v4<I: Isa>(&mut self, shapes: &Shapes<I>, keys: &LoadedKeys<I>, candidates: Set) -> Set {
+        let (stage, lines) = (&mut *self.stage, self.connections.lines_mut());
+        let mut others = Set::default();
+        candidates.each_fetched::<FRAME_LOOK_AHEAD, P>(self.packets, |at, packet| {
+            let plain = if packet.is_contiguous() { shapes.v4(packet.frame()) } else { None };
+            let Some((size, protocol, block)) = plain else {
+                cold_path();
+                others.add(at);
+                return;
             };
-            let (is_v4, is_v6) = (ethertype == IPV4_LE, ethertype == IPV6_LE);
-            v4.add_if(at, is_v4);
-            v6.add_if(at, is_v6);
-            other.add_if(at, !(is_v4 | is_v6));
-        }
-        (v4, v6, other)
+            let tag = keys.v4(block, protocol, &mut stage.hashes[at]);
+            lines.prefetch_far(tag as u32);
+            stage.sizes[at] = size;
+        });
+        candidates - others
+    }
+
+    /// The plain IPv6 packets among `candidates`.
+    #[inline(always)]
+    fn parse_v6<I: Isa>(&mut self, shapes: &Shapes<I>, keys: &LoadedKeys<I>, candidates: Set) -> Set {
+        let (stage, lines) = (&mut *self.stage, self.connections.lines_mut());
+        let mut others = Set::default();
+        candidates.each_fetched::<FRAME_LOOK_AHEAD, P>(self.packets, |at, packet| {
+            let plain = if packet.is_contiguous() { shapes.v6(packet.frame()) } else { None };
+            let Some((size, protocol, head)) = plain else {
+                cold_path();
+                others.add(at);
+                return;
+            };
+            let (source, rest) = head[22..].split_first_chunk::<16>().expect("constant offsets");
+            let (destination, rest) = rest.split_first_chunk::<16>().expect("constant offsets");
+            let ports = *rest.first_chunk::<4>().expect("constant offsets");
+            let tag = keys.v6(source, destination, ports, protocol, &mut stage.hashes[at]);
+            lines.prefetch_far(tag as u32);
+            stage.sizes[at] = size;
+        });
+        candidates - others
+    }
+
+    /// Positions of the frames that are IPv6 by their ethertype, and those of all others first.
+    #[inline(always)]
+    fn split(&mut self) -> (Set, Set) {
+        let all = Set::first(self.packets.len());
+        let mut v6 = Set::default();
+        all.each_fetched::<FRAME_LOOK_AHEAD, P>(self.packets, |at, packet| {
+            let head = packet.frame().first_chunk::<14>();
+            v6.add_if(at, head.is_some_and(|head| u16::from_le_bytes([head[12], head[13]]) == IPV6_LE));
+        });
+        (all - v6, v6)
     }
 
     /// The full parser, for everything that is not plain.
@@ -93,10 +116,10 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         match headers::parse(packet.frame(), self.filter) {
             Ok((headers, key)) => {
                 let hash = keys.key(&key);
-                self.connections.prefetch_far(hash.tag);
+                self.connections.lines_mut().prefetch_far(hash.low());
                 self.stage.headers[at] = headers;
                 self.stage.hashes[at] = hash;
-                self.stage.flows.add(at);
+                self.stage.odd.add(at);
             }
             Err(NoFlow::Drop(reason)) => self.drop(at, reason),
             Err(NoFlow::Punt(reason)) => self.stage.verdicts[at] = Verdict::Punt(reason),

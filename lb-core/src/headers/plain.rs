@@ -1,0 +1,171 @@
+//! Plain packets: untagged, TCP or UDP right behind an IP header without options, no fragment, addressed to
+//! us, lengths and IPv4 checksum right, TTL above 1.
+//!
+//! What a plain packet is made of lies at constant offsets, so the passes read it from the frame instead of
+//! carrying a summary about; [`headers`] makes one where it is wanted. Every objection is a branch that is
+//! never taken in ordinary traffic; what does vary from packet to packet (TCP or UDP, the flags) is looked
+//! up or added, never branched on.
+
+use super::{Headers, PortFilter, bytes};
+use crate::checksum;
+use crate::hw::Isa;
+use crate::wire::{
+    ETHERNET_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_TCP, PROTOCOL_UDP, TCP_FIN, TCP_LEN, TCP_RST, TCP_SYN, UDP_LEN,
+};
+
+/// Length of frame that a plain packet has at least, bytes: up to the end of a TCP header, which also covers
+/// what of a UDP packet is read. Shorter UDP frames never cross an Ethernet, whose minimum is 60.
+pub(crate) const V4_LEN: usize = ETHERNET_LEN + IPV4_LEN + TCP_LEN;
+/// The same of IPv6.
+pub(crate) const V6_LEN: usize = ETHERNET_LEN + IPV6_LEN + TCP_LEN;
+
+/// Offset of the transport header in a plain IPv4 frame.
+const L4_V4: usize = ETHERNET_LEN + IPV4_LEN;
+/// Offset of the transport header in a plain IPv6 frame.
+const L4_V6: usize = ETHERNET_LEN + IPV6_LEN;
+/// Offset of the flags in a TCP header.
+const TCP_FLAGS: usize = 13;
+
+/// Length of a plain packet's IP datagram, and whether its TCP flags ask for more than a look-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size(u32);
+
+/// SYN, FIN and RST, when they are set, stand above the 16 bits of the length: in the highest byte, where they
+/// come to lie in a word that ends with them.
+const FLAGS_SHIFT: u32 = 24;
+
+impl Size {
+    /// True if the packet may be no ordinary one of its flow or does not fit: one comparison for both.
+    #[inline(always)]
+    pub(crate) fn exceeds(self, ip_len_max: u16) -> bool {
+        self.0 > u32::from(ip_len_max)
+    }
+
+    /// Length of the IP datagram, bytes.
+    #[inline(always)]
+    pub(crate) fn ip_len(self) -> u16 {
+        self.0 as u16
+    }
+}
+
+/// What a protocol demands. Low half: an IPv4 datagram without options must be longer than this, bytes; an
+/// IPv6 one by 20 more. Highest byte: the TCP flags that matter.
+const fn protocol_rules() -> [u32; 256] {
+    // No datagram is longer than that: not TCP or UDP, so not plain.
+    let mut rules = [u16::MAX as u32; 256];
+    let flags = (TCP_SYN | TCP_FIN | TCP_RST) as u32;
+    rules[PROTOCOL_TCP as usize] = (IPV4_LEN + TCP_LEN - 1) as u32 | flags << FLAGS_SHIFT;
+    rules[PROTOCOL_UDP as usize] = (IPV4_LEN + UDP_LEN - 1) as u32;
+    rules
+}
+
+static RULES: [u32; 256] = protocol_rules();
+
+impl Size {
+    /// From the length of the datagram and the four bytes that end with the TCP flags.
+    #[inline(always)]
+    fn new(ip_len: u32, flags: &[u8; 4], rule: u32) -> Self {
+        Self(u32::from_le_bytes(*flags) & rule & 0xff << FLAGS_SHIFT | ip_len)
+    }
+}
+
+/// The bits of a frame's first 32 bytes that are the same in all plain packets of a port, by family.
+#[derive(Clone, Copy)]
+pub(crate) struct Shapes<I: Isa> {
+    isa: I,
+    v4: (I::Wide, I::Wide),
+    v6: (I::Wide, I::Wide),
+}
+
+impl<I: Isa> Shapes<I> {
+    /// The shapes of plain packets that `filter` accepts.
+    #[inline(always)]
+    pub(crate) fn new(isa: I, filter: PortFilter) -> Self {
+        let (mac, mac_mask) = filter.pattern();
+        let (mut value, mut mask) = ([0; 32], [0; 32]);
+        value[..6].copy_from_slice(&mac);
+        mask[..6].copy_from_slice(&mac_mask);
+        mask[12..15].fill(0xff);
+        let (mut v4, mut v4_mask) = (value, mask);
+        v4[12..15].copy_from_slice(&[0x08, 0x00, 0x45]);
+        // More fragments, and the fragment offset.
+        v4_mask[20..22].copy_from_slice(&[0x3f, 0xff]);
+        let (mut v6, mut v6_mask) = (value, mask);
+        v6[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
+        v6_mask[14] = 0xf0;
+        let load = |value, mask| (isa.load_wide(&value), isa.load_wide(&mask));
+        Self { isa, v4: load(v4, v4_mask), v6: load(v6, v6_mask) }
+    }
+
+    /// A plain IPv4 packet: its size, its protocol, and the 16 bytes from the source address on.
+    #[inline(always)]
+    pub(crate) fn v4<'a>(&self, frame: &'a [u8]) -> Option<(Size, u8, &'a [u8; 16])> {
+        let head = frame.first_chunk::<V4_LEN>()?;
+        if self.isa.differs(bytes(head, 0), self.v4.0, self.v4.1) {
+            return None;
+        }
+        let protocol = head[23];
+        let rule = RULES[usize::from(protocol)];
+        let ip_len = u16::from_be_bytes(*bytes(head, 16));
+        if ip_len <= rule as u16
+            || usize::from(ip_len) > frame.len() - ETHERNET_LEN
+            || head[22] <= 1
+            || !checksum::ipv4_header_is_valid(bytes(head, ETHERNET_LEN))
+        {
+            return None;
+        }
+        Some((Size::new(ip_len.into(), bytes(head, L4_V4 + TCP_FLAGS - 3), rule), protocol, bytes(head, 26)))
+    }
+
+    /// A plain IPv6 packet: its size, its protocol, and its headers.
+    #[inline(always)]
+    pub(crate) fn v6<'a>(&self, frame: &'a [u8]) -> Option<(Size, u8, &'a [u8; V6_LEN])> {
+        let head = frame.first_chunk::<V6_LEN>()?;
+        if self.isa.differs(bytes(head, 0), self.v6.0, self.v6.1) {
+            return None;
+        }
+        let protocol = head[20];
+        let rule = RULES[usize::from(protocol)];
+        let ip_len = u32::from(u16::from_be_bytes(*bytes(head, 18))) + IPV6_LEN as u32;
+        if ip_len - (IPV6_LEN - IPV4_LEN) as u32 <= u32::from(rule as u16)
+            || ip_len as usize > frame.len() - ETHERNET_LEN
+            // A larger datagram would not fit the 16 bits of a length, nor any port's MTU.
+            || ip_len > u32::from(u16::MAX)
+            || head[21] <= 1
+        {
+            return None;
+        }
+        Some((Size::new(ip_len, bytes(head, L4_V6 + TCP_FLAGS - 3), rule), protocol, head))
+    }
+}
+
+/// The summary of a packet that has been found plain. Empty for a frame that cannot be one.
+#[inline(always)]
+pub(crate) fn headers(frame: &[u8], is_v6: bool) -> Headers {
+    let l4 = if is_v6 { L4_V6 } else { L4_V4 };
+    let Some(head) = frame.get(..l4 + TCP_LEN) else { return Headers::default() };
+    let (length, protocol, ttl) = if is_v6 { (18, 20, 21) } else { (16, 23, 22) };
+    let ip_len = u16::from_be_bytes([head[length], head[length + 1]]);
+    Headers {
+        ip_len: if is_v6 { ip_len.wrapping_add(IPV6_LEN as u16) } else { ip_len },
+        l4_offset: l4 as u16,
+        l3_offset: ETHERNET_LEN as u8,
+        protocol: head[protocol],
+        tcp_flags: if head[protocol] == PROTOCOL_TCP { head[l4 + TCP_FLAGS] } else { 0 },
+        ttl: head[ttl],
+        is_v6,
+    }
+}
+
+/// The summary of a plain packet, as far as the edit of an ordinary hit wants it: what is constant in its
+/// family is known to the compiler.
+#[inline(always)]
+pub(crate) fn headers_of_hit(size: Size, is_v6: bool) -> Headers {
+    Headers {
+        ip_len: size.ip_len(),
+        l4_offset: if is_v6 { L4_V6 } else { L4_V4 } as u16,
+        l3_offset: ETHERNET_LEN as u8,
+        is_v6,
+        ..Headers::default()
+    }
+}

@@ -1,0 +1,121 @@
+//! A set of positions in a burst.
+
+use super::BURST_MAX;
+use crate::hw;
+use crate::packet::Packet;
+use std::num::NonZeroU64;
+use std::ops::{BitOr, Not, Sub};
+
+const _: () = assert!(BURST_MAX == u64::BITS as usize, "a set of positions is one word");
+
+/// Positions in a burst, walked in the order of arrival. One register: adding costs two instructions and
+/// never a branch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Set(u64);
+
+impl Set {
+    /// The first `count` positions.
+    #[inline(always)]
+    pub(super) fn first(count: usize) -> Self {
+        Self(hw::first(count))
+    }
+
+    #[inline(always)]
+    pub(super) fn add(&mut self, position: usize) {
+        self.add_if(position, true);
+    }
+
+    /// Adds if `is_member`, without a branch to mispredict.
+    #[inline(always)]
+    pub(super) fn add_if(&mut self, position: usize, is_member: bool) {
+        self.0 |= u64::from(is_member) << (position & (BURST_MAX - 1));
+    }
+
+    /// Calls `work` with the position and the packet of each.
+    #[inline(always)]
+    pub(super) fn each<P>(self, packets: &mut [P], work: impl FnMut(usize, &mut P)) {
+        hw::each::<0, P>(packets, self.0, |_| {}, work);
+    }
+
+    /// As [`Self::each`], and asks for the start of the frame that is `AHEAD` packets away.
+    #[inline(always)]
+    pub(super) fn each_fetched<const AHEAD: usize, P: Packet>(
+        self,
+        packets: &mut [P],
+        work: impl FnMut(usize, &mut P),
+    ) {
+        hw::each::<AHEAD, P>(packets, self.0, Packet::prefetch, work);
+    }
+
+    #[inline(always)]
+    pub(super) fn has(self, position: usize) -> bool {
+        self.0 >> (position & (BURST_MAX - 1)) & 1 != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline(always)]
+    pub(super) fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+}
+
+impl BitOr for Set {
+    type Output = Self;
+
+    #[inline(always)]
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl Not for Set {
+    type Output = Self;
+
+    #[inline(always)]
+    fn not(self) -> Self {
+        Self(!self.0)
+    }
+}
+
+impl Sub for Set {
+    type Output = Self;
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+impl Iterator for Set {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        // Of a word that is not zero the compiler knows that the count is below 64.
+        let first = NonZeroU64::new(self.0)?.trailing_zeros() as usize;
+        self.0 &= self.0 - 1;
+        Some(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_is_walked_in_order() {
+        let mut set = Set::default();
+        for position in [63, 0, 17, 5] {
+            set.add(position);
+        }
+        set.add_if(9, false);
+        assert_eq!(set.collect::<Vec<_>>(), [0, 5, 17, 63]);
+        assert_eq!((set.len(), set.has(17), set.has(18)), (4, true, false));
+        assert_eq!((set - Set::first(17)).collect::<Vec<_>>(), [17, 63]);
+        assert_eq!((Set::first(0), Set::first(64).len(), Set::first(3).len()), (Set::default(), 64, 3));
+    }
+}
