@@ -5,7 +5,9 @@
 //! The order of decisions is written once, here: shape, fragment, connection hit, VIP (only on a miss),
 //! Maglev, insert, TTL, MTU. A hit implies the VIP; a record that died since is noticed on the hit path.
 
+mod forward;
 mod hits;
+mod misses;
 mod parse;
 mod rest;
 mod set;
@@ -23,6 +25,7 @@ use crate::service::ServiceIndex;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
 use hits::LINE_LOOK_AHEAD;
+use rest::Rest;
 use set::Set;
 use std::ops::DerefMut;
 use std::sync::Arc;
@@ -177,7 +180,11 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Burst<'_, S, P> {
         self.parse(isa);
         let flows = (self.stage.plain_v4 | self.stage.plain_v6 | self.stage.odd).len();
         self.hits(isa);
-        let misses = self.rest(isa).len();
+        let stage = &*self.stage;
+        let misses = match (stage.misses | stage.unusual | stage.odd).is_empty() {
+            true => 0,
+            false => isa.run(Rest(&mut self)),
+        };
         self.counters.received.add(self.packets.len() as u64);
         self.counters.lookups.add(flows as u64);
         self.counters.hits.add((flows - misses) as u64);

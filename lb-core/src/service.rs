@@ -8,33 +8,100 @@ use std::net::IpAddr;
 /// Index of a service in [`crate::tables::Tables`].
 pub type ServiceIndex = u16;
 
-/// Address, port (0: any) and protocol in one comparable value; all zero is free.
+/// What a table is asked for: address, port (0: any) and protocol in one comparable value.
+trait Key: Copy + PartialEq {
+    /// No entry; never equal to a key.
+    const FREE: Self;
+
+    /// A hash whose upper bits are good.
+    fn hash(self) -> u64;
+}
+
+/// Bit 63 tells a key from a free place, then 8 bits of protocol, 16 of port, 32 of address.
+impl Key for u64 {
+    const FREE: Self = 0;
+
+    #[inline(always)]
+    fn hash(self) -> u64 {
+        // Two rounds, because the address differs in low bits and the protocol in high ones.
+        let mixed = self.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93)
+    }
+}
+
+#[inline(always)]
+fn key_v4(address: u32, port: u16, protocol: u8) -> u64 {
+    1 << 63 | u64::from(protocol) << 48 | u64::from(port) << 32 | u64::from(address)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
-    high: u64,
-    low: u64,
+struct WideKey {
+    address: u128,
+    /// Never zero.
     rest: u32,
 }
 
-const FREE: Key = Key { high: 0, low: 0, rest: 0 };
+impl WideKey {
+    #[inline(always)]
+    fn new(address: u128, port: u16, protocol: u8) -> Self {
+        Self { address, rest: u32::from(port) << 16 | u32::from(protocol) << 8 | 6 }
+    }
+}
 
-impl Key {
-    #[inline]
-    fn new(address: IpAddr, port: u16, protocol: u8) -> Self {
-        let (high, low, family) = match address {
-            IpAddr::V4(address) => (0, u64::from(address.to_bits()), 4),
-            IpAddr::V6(address) => {
-                let bits = address.to_bits();
-                ((bits >> 64) as u64, bits as u64, 6)
-            }
-        };
-        Self { high, low, rest: u32::from(port) << 16 | u32::from(protocol) << 8 | family }
+impl Key for WideKey {
+    const FREE: Self = Self { address: 0, rest: 0 };
+
+    #[inline(always)]
+    fn hash(self) -> u64 {
+        let mixed = ((self.address >> 64) as u64 ^ u64::from(self.rest)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ self.address as u64;
+        mixed.wrapping_mul(0xd6e8_feb8_6659_fd93)
+    }
+}
+
+/// Keys of one family and the services that they lead to, side by side.
+#[derive(Clone, Debug)]
+struct Places<K> {
+    places: Box<[(K, ServiceIndex)]>,
+    shift: u32,
+    len: usize,
+}
+
+impl<K: Key> Places<K> {
+    fn with_capacity(entries: usize) -> Self {
+        let slots = (entries.max(1) * 4).next_power_of_two();
+        Self {
+            places: vec![(K::FREE, 0); slots].into_boxed_slice(),
+            shift: 64 - slots.trailing_zeros(),
+            len: 0,
+        }
     }
 
-    #[inline]
-    fn hash(self) -> u64 {
-        let mixed = (self.high ^ u64::from(self.rest)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.low;
-        mixed.wrapping_mul(0xd6e8_feb8_6659_fd93)
+    fn put(&mut self, key: K, service: ServiceIndex) {
+        assert!(self.len * 2 < self.places.len(), "capacity is counted before");
+        let mask = self.places.len() - 1;
+        let mut slot = (key.hash() >> self.shift) as usize;
+        while self.places[slot].0 != K::FREE {
+            slot = (slot + 1) & mask;
+        }
+        self.places[slot] = (key, service);
+        self.len += 1;
+    }
+
+    #[inline(always)]
+    fn get(&self, key: K) -> Option<ServiceIndex> {
+        let mut slot = (key.hash() >> self.shift) as usize;
+        loop {
+            // Never out of range; a table of 2^64 places is none.
+            let (found, service) = *self.places.get(slot)?;
+            if found == key {
+                return Some(service);
+            }
+            if found == K::FREE {
+                return None;
+            }
+            slot = (slot + 1) & (self.places.len() - 1);
+        }
     }
 }
 
@@ -48,10 +115,8 @@ pub struct Duplicate {
 /// A hash table from (address, port, protocol) to service.
 #[derive(Clone, Debug)]
 pub struct ServiceTable {
-    keys: Box<[Key]>,
-    services: Box<[ServiceIndex]>,
-    shift: u32,
-    len: usize,
+    v4: Places<u64>,
+    v6: Places<WideKey>,
     has_any_port: bool,
 }
 
@@ -62,14 +127,8 @@ impl ServiceTable {
     /// An empty table with room for `entries` (address, port, protocol) triples.
     pub fn with_capacity(entries: usize) -> Self {
         // Twice: each address may take one more entry that marks its presence.
-        let slots = (entries.max(1) * 2 * 4).next_power_of_two();
-        Self {
-            keys: vec![FREE; slots].into_boxed_slice(),
-            services: vec![0; slots].into_boxed_slice(),
-            shift: 64 - slots.trailing_zeros(),
-            len: 0,
-            has_any_port: false,
-        }
+        let capacity = entries * 2;
+        Self { v4: Places::with_capacity(capacity), v6: Places::with_capacity(capacity), has_any_port: false }
     }
 
     /// Adds a triple; `port` `None` is any port.
@@ -81,60 +140,65 @@ impl ServiceTable {
         service: ServiceIndex,
     ) -> Result<(), Duplicate> {
         self.has_any_port |= port.is_none();
-        let key = Key::new(address, port.unwrap_or(0), protocol);
-        if let Some(found) = self.get(key) {
+        let port = port.unwrap_or(0);
+        if let Some(found) = self.get(address, port, protocol) {
             return Err(Duplicate { service: found });
         }
-        self.put(key, service);
-        let presence = Key::new(address, 0, PRESENCE);
-        if self.get(presence).is_none() {
-            self.put(presence, service);
+        self.put(address, port, protocol, service);
+        if self.any_at(address).is_none() {
+            self.put(address, 0, PRESENCE, service);
         }
         Ok(())
     }
 
-    fn put(&mut self, key: Key, service: ServiceIndex) {
-        assert!(self.len * 2 < self.keys.len(), "capacity is counted before");
-        let mask = self.keys.len() - 1;
-        let mut slot = (key.hash() >> self.shift) as usize;
-        while self.keys[slot] != FREE {
-            slot = (slot + 1) & mask;
+    fn put(&mut self, address: IpAddr, port: u16, protocol: u8, service: ServiceIndex) {
+        match address {
+            IpAddr::V4(address) => self.v4.put(key_v4(address.to_bits(), port, protocol), service),
+            IpAddr::V6(address) => self.v6.put(WideKey::new(address.to_bits(), port, protocol), service),
         }
-        self.keys[slot] = key;
-        self.services[slot] = service;
-        self.len += 1;
     }
 
-    #[inline]
-    fn get(&self, key: Key) -> Option<ServiceIndex> {
-        let mask = self.keys.len() - 1;
-        let mut slot = (key.hash() >> self.shift) as usize & mask;
-        loop {
-            let candidate = self.keys[slot];
-            if candidate == key {
-                return Some(self.services[slot]);
-            }
-            if candidate == FREE {
-                return None;
-            }
-            slot = (slot + 1) & mask;
+    fn get(&self, address: IpAddr, port: u16, protocol: u8) -> Option<ServiceIndex> {
+        match address {
+            IpAddr::V4(address) => self.v4.get(key_v4(address.to_bits(), port, protocol)),
+            IpAddr::V6(address) => self.v6.get(WideKey::new(address.to_bits(), port, protocol)),
         }
     }
 
     /// The service of a packet: exact port first, then any port.
     #[inline]
     pub fn find(&self, address: IpAddr, port: u16, protocol: u8) -> Option<ServiceIndex> {
+        match address {
+            IpAddr::V4(address) => self.find_v4(address.to_bits(), port, protocol),
+            IpAddr::V6(address) => self.find_v6(address.to_bits(), port, protocol),
+        }
+    }
+
+    /// As [`Self::find`], for an IPv4 address in host order.
+    #[inline(always)]
+    pub fn find_v4(&self, address: u32, port: u16, protocol: u8) -> Option<ServiceIndex> {
+        self.exact_or_any(port, |port| self.v4.get(key_v4(address, port, protocol)))
+    }
+
+    /// As [`Self::find`], for an IPv6 address in host order.
+    #[inline(always)]
+    pub fn find_v6(&self, address: u128, port: u16, protocol: u8) -> Option<ServiceIndex> {
+        self.exact_or_any(port, |port| self.v6.get(WideKey::new(address, port, protocol)))
+    }
+
+    #[inline(always)]
+    fn exact_or_any(&self, port: u16, get: impl Fn(u16) -> Option<ServiceIndex>) -> Option<ServiceIndex> {
         // Port 0 is legal on the wire but stands for "any" here, and such a service serves it too.
-        let exact = if port == 0 { None } else { self.get(Key::new(address, port, protocol)) };
+        let exact = if port == 0 { None } else { get(port) };
         match exact {
-            None if self.has_any_port => self.get(Key::new(address, 0, protocol)),
+            None if self.has_any_port => get(0),
             found => found,
         }
     }
 
     /// Some service that has this address, whatever the port.
     pub fn any_at(&self, address: IpAddr) -> Option<ServiceIndex> {
-        self.get(Key::new(address, 0, PRESENCE))
+        self.get(address, 0, PRESENCE)
     }
 }
 

@@ -145,6 +145,18 @@ impl Tables {
         self.service_table.find(destination, port, protocol)
     }
 
+    /// As [`Self::service`], for an IPv4 address in host order.
+    #[inline(always)]
+    pub(crate) fn service_v4(&self, destination: u32, port: u16, protocol: u8) -> Option<ServiceIndex> {
+        self.service_table.find_v4(destination, port, protocol)
+    }
+
+    /// As [`Self::service`], for an IPv6 address in host order.
+    #[inline(always)]
+    pub(crate) fn service_v6(&self, destination: u128, port: u16, protocol: u8) -> Option<ServiceIndex> {
+        self.service_table.find_v6(destination, port, protocol)
+    }
+
     /// Some service of this address, for packets whose ports are unknown.
     pub fn service_at(&self, destination: IpAddr) -> Option<ServiceIndex> {
         self.service_table.any_at(destination)

@@ -84,6 +84,7 @@ pub struct Line {
 
 const _: () = {
     assert!(size_of::<Line>() == 64);
+    assert!(std::mem::offset_of!(Line, tick) == 0);
     assert!(std::mem::offset_of!(Line, lo) == LINE_LO_OFFSET);
     assert!(std::mem::offset_of!(Line, hi) == LINE_HI_OFFSET);
 };
@@ -130,6 +131,18 @@ impl Line {
     #[inline(always)]
     pub(crate) fn is_unsteady(&self, found: u32) -> bool {
         self.unsteady & found as u8 != 0
+    }
+
+    /// Bits of the embryonic entries.
+    #[inline(always)]
+    pub(super) fn embryonic(&self) -> u32 {
+        u32::from(self.taken & self.unsteady) & !u32::from(self.rest >> VARIANT_SHIFT)
+    }
+
+    /// Of some entries (not none) the one that has been idle longest.
+    #[inline(always)]
+    pub(super) fn oldest<I: Isa>(&self, isa: I, candidates: u32, now: Tick) -> usize {
+        isa.oldest(zerocopy::transmute_ref!(self), now.0, candidates).min(LINE_ENTRIES - 1)
     }
 
     /// The lowest free entry.

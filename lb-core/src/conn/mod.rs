@@ -8,8 +8,8 @@ mod line;
 mod table;
 
 pub use line::{Class, Line};
-pub(crate) use table::Lines;
 pub use table::{ConnTable, Inserted, Slot};
+pub(crate) use table::{Lines, Placed};
 
 #[cfg(test)]
 mod tests;

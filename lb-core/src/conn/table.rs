@@ -6,7 +6,7 @@
 
 use super::line::{Class, Entry, Line};
 use crate::clock::{Tick, Timeouts};
-use crate::hw::{Isa, LINE_ENTRIES, Masked};
+use crate::hw::{Isa, LINE_ENTRIES, Masked, Portable};
 use std::ops::DerefMut;
 
 /// Where an entry is. Valid until the table changes.
@@ -27,6 +27,14 @@ pub enum Inserted {
     Expired(u16),
     /// Not at all: every entry of the line is established. The flow goes on by hash alone.
     Refused,
+}
+
+/// What an insertion writes besides the tag.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
+    pub(crate) record: u16,
+    pub(crate) class: Class,
+    pub(crate) now: Tick,
 }
 
 /// Relocation stops above this load: beyond it, a flood would make every insertion walk six more lines.
@@ -253,6 +261,19 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
         now: Tick,
         timeouts: &Timeouts,
     ) -> Inserted {
+        self.insert_on(Portable, tag, Placed { record, class, now }, timeouts)
+    }
+
+    /// [`Self::insert`] on some instruction set.
+    #[inline(always)]
+    pub(crate) fn insert_on<I: Isa>(
+        &mut self,
+        isa: I,
+        tag: u64,
+        placed: Placed,
+        timeouts: &Timeouts,
+    ) -> Inserted {
+        let Placed { record, class, now } = placed;
         let new = Entry { lo: Self::lo(tag), hi: Self::hi(tag), record, tick: now, class };
         let home = self.home(tag);
         if let Some(entry) = self.line(home).free_entry() {
@@ -260,7 +281,20 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
             self.taken += 1;
             return Inserted::Fresh;
         }
-        if self.taken * 100 < self.capacity() * RELOCATION_LOAD_MAX_PERCENT {
+        let is_crowded = self.taken * 100 >= self.capacity() * RELOCATION_LOAD_MAX_PERCENT;
+        let embryonic = self.line(home).embryonic();
+        if is_crowded && embryonic != 0 {
+            // What a flood does: one line per packet, and no loop.
+            let entry = self.line(home).oldest(isa, embryonic, now);
+            return self.replace(home, entry, new, timeouts);
+        }
+        self.insert_hard(home, new, is_crowded, timeouts)
+    }
+
+    /// The rest of an insertion whose home line is full.
+    #[inline(never)]
+    fn insert_hard(&mut self, home: u32, new: Entry, is_crowded: bool, timeouts: &Timeouts) -> Inserted {
+        if !is_crowded {
             if self.insert_alternate(home, new) == Inserted::Fresh {
                 return Inserted::Fresh;
             }
@@ -271,6 +305,18 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
             }
         }
         self.evict(home, new, timeouts)
+    }
+
+    /// Puts `new` in place of an entry.
+    #[inline(always)]
+    fn replace(&mut self, index: u32, entry: usize, new: Entry, timeouts: &Timeouts) -> Inserted {
+        let line = self.line(index);
+        let (old, class, age) = (line.record(entry), line.class(entry), line.age_ticks(entry, new.tick));
+        if line.is_guest(entry) {
+            self.leave(index, entry);
+        }
+        self.line_mut(index).put(entry, new, false);
+        if age > class.timeout_ticks(timeouts) { Inserted::Expired(old) } else { Inserted::Evicted(old) }
     }
 
     /// Puts a flow into a free entry of its other line.
@@ -309,6 +355,7 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
     fn evict(&mut self, home: u32, new: Entry, timeouts: &Timeouts) -> Inserted {
         let line = self.line(home);
         let victim = (0..LINE_ENTRIES)
+            .rev()
             .map(|entry| (entry, line.class(entry), line.age_ticks(entry, new.tick)))
             .filter(|(_, class, age)| class.is_evictable() || *age > class.timeout_ticks(timeouts))
             .max_by_key(|(_, class, age)| (*class == Class::Embryonic, *age));
@@ -316,11 +363,8 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
         if !is_embryonic && self.insert_alternate(home, new) == Inserted::Fresh {
             return Inserted::Fresh;
         }
-        let Some((entry, class, age)) = victim else { return Inserted::Refused };
-        let old = self.line(home).record(entry);
-        self.leave(home, entry);
-        self.line_mut(home).put(entry, new, false);
-        if age > class.timeout_ticks(timeouts) { Inserted::Expired(old) } else { Inserted::Evicted(old) }
+        let Some((entry, ..)) = victim else { return Inserted::Refused };
+        self.replace(home, entry, new, timeouts)
     }
 
     /// Tells the home of a guest that it is gone.

@@ -41,6 +41,12 @@ impl Size {
         self.0 > u32::from(ip_len_max)
     }
 
+    /// The length alone.
+    #[inline(always)]
+    pub(crate) fn without_flags(self) -> Self {
+        Self(self.0 & u32::from(u16::MAX))
+    }
+
     /// Length of the IP datagram, bytes.
     #[inline(always)]
     pub(crate) fn ip_len(self) -> u16 {
@@ -168,4 +174,20 @@ pub(crate) fn headers_of_hit(size: Size, is_v6: bool) -> Headers {
         is_v6,
         ..Headers::default()
     }
+}
+
+/// Destination address and port, in host order, and protocol of a plain IPv4 packet.
+#[inline(always)]
+pub(crate) fn target_v4(frame: &[u8]) -> Option<(u32, u16, u8)> {
+    let head = frame.first_chunk::<V4_LEN>()?;
+    let port = u16::from_be_bytes(*bytes(head, L4_V4 + 2));
+    Some((u32::from_be_bytes(*bytes(head, 30)), port, head[23]))
+}
+
+/// Destination address and port, in host order, and protocol of a plain IPv6 packet.
+#[inline(always)]
+pub(crate) fn target_v6(frame: &[u8]) -> Option<(u128, u16, u8)> {
+    let head = frame.first_chunk::<V6_LEN>()?;
+    let port = u16::from_be_bytes(*bytes(head, L4_V6 + 2));
+    Some((u128::from_be_bytes(*bytes(head, 38)), port, head[20]))
 }

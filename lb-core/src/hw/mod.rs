@@ -34,6 +34,8 @@ pub trait Isa: Copy {
     /// 32 bytes in the registers that suit the CPU.
     type Wide: Copy;
 
+    /// Runs another kernel in a function of its own.
+    fn run<K: Kernel>(self, kernel: K) -> K::Output;
     /// A block from memory; byte 0 is the lowest.
     fn load(self, bytes: &[u8; 16]) -> Self::Block;
     /// Bitwise exclusive or.
@@ -50,6 +52,9 @@ pub trait Isa: Copy {
     fn load_wide(self, bytes: &[u8; 32]) -> Self::Wide;
     /// True if `bytes` differ from `pattern` in any bit that is set in `mask`.
     fn differs(self, bytes: &[u8; 32], pattern: Self::Wide, mask: Self::Wide) -> bool;
+    /// Of the entries whose bit is set in `candidates` (at least one of the lowest six) the one whose tick, of
+    /// the six 16-bit words at the start of the line, lies furthest before `now`, modulo 2^16; of several the first.
+    fn oldest(self, line: &[u8; 64], now: u16, candidates: u32) -> usize;
     /// Bit i is set if entry i of the line has the tag (`lo`, `hi`). Bits beyond the entries mean nothing.
     fn match_line(self, line: &[u8; 64], lo: u32, hi: u16) -> u32;
 }

@@ -2,7 +2,7 @@
 //!
 //! Its results must equal the SIMD versions to the bit, or a fleet of mixed CPUs would disagree.
 
-use super::{Isa, LINE_ENTRIES, LINE_HI_OFFSET, LINE_LO_OFFSET};
+use super::{Isa, Kernel, LINE_ENTRIES, LINE_HI_OFFSET, LINE_LO_OFFSET};
 
 /// Any CPU at all.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +60,11 @@ impl Isa for Portable {
     type Wide = [u8; 32];
 
     #[inline(always)]
+    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+
+    #[inline(always)]
     fn load(self, bytes: &[u8; 16]) -> Self::Block {
         *bytes
     }
@@ -107,6 +112,14 @@ impl Isa for Portable {
     #[inline(always)]
     fn differs(self, bytes: &[u8; 32], pattern: Self::Wide, mask: Self::Wide) -> bool {
         bytes.iter().zip(pattern).zip(mask).any(|((byte, wanted), mask)| (byte ^ wanted) & mask != 0)
+    }
+
+    #[inline(always)]
+    fn oldest(self, line: &[u8; 64], now: u16, candidates: u32) -> usize {
+        let (ticks, _) = line.as_chunks::<2>();
+        let age = |entry: &usize| now.wrapping_sub(u16::from_ne_bytes(ticks[*entry]));
+        // The last of the greatest counted from the end is the first.
+        (0..LINE_ENTRIES).rev().filter(|entry| candidates >> entry & 1 != 0).max_by_key(age).unwrap_or(0)
     }
 
     #[inline(always)]

@@ -43,6 +43,15 @@ impl Kernel for Compare {
             isa.match_line(&self.line, self.word, self.hi) & 0x3f,
             Portable.match_line(&self.line, self.word, self.hi)
         );
+        for candidates in 1..64 {
+            assert_eq!(
+                isa.oldest(&self.line, self.hi, candidates),
+                Portable.oldest(&self.line, self.hi, candidates),
+                "{:?} of {candidates:#b} at {}",
+                &self.line[..12],
+                self.hi
+            );
+        }
         let (left, right) = self.line.split_at(32);
         let (left, right): (&[u8; 32], &[u8; 32]) = (left.try_into().unwrap(), right.try_into().unwrap());
         let mask = std::array::from_fn(|index| self.a[index % 16] & self.b[index / 2]);
@@ -67,6 +76,19 @@ proptest! {
             *chunk = value.to_ne_bytes();
         }
         run(Level::detect(), Compare { a, b, line, word, hi });
+    }
+}
+
+#[test]
+fn the_oldest_is_the_one_whose_tick_is_furthest_back_across_the_wrap() {
+    let mut line = [0xff; 64];
+    for (tick, place) in [5u16, 0xfff0, 3, 0xfff0, 0, 6].iter().zip(line.as_chunks_mut::<2>().0) {
+        *place = tick.to_ne_bytes();
+    }
+    for (candidates, oldest) in
+        [(0x3f, 1), (0b11_1000, 3), (0b11_0101, 4), (0b10_0101, 2), (0b10_0001, 0), (0b10_0000, 5)]
+    {
+        assert_eq!(Portable.oldest(&line, 6, candidates), oldest, "{candidates:#b}");
     }
 }
 

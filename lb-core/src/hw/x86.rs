@@ -8,8 +8,9 @@ use super::{Isa, Kernel, LINE_HI_OFFSET, LINE_LO_OFFSET};
 const _: () = assert!(LINE_LO_OFFSET + 32 <= 64 && LINE_HI_OFFSET + 16 <= 64, "the match stays in its line");
 
 use core::arch::x86_64::{
-    __m128i, __m256i, _mm_aesenc_si128, _mm_cmpeq_epi16, _mm_cvtsi128_si64, _mm_insert_epi32,
-    _mm_lddqu_si128, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set1_epi16, _mm_storeu_si128,
+    __m128i, __m256i, _mm_aesenc_si128, _mm_and_si128, _mm_cmpeq_epi16, _mm_cvtsi128_si32, _mm_cvtsi128_si64,
+    _mm_insert_epi32, _mm_lddqu_si128, _mm_loadu_si128, _mm_minpos_epu16, _mm_movemask_epi8, _mm_or_si128,
+    _mm_packs_epi16, _mm_set_epi16, _mm_set1_epi16, _mm_setzero_si128, _mm_storeu_si128, _mm_sub_epi16,
     _mm_xor_si128, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_lddqu_si256, _mm256_loadu_si256,
     _mm256_movemask_ps, _mm256_set1_epi32, _mm256_testz_si256, _mm256_xor_si256,
 };
@@ -36,6 +37,7 @@ impl V3 {
 /// Runs `kernel` with the features of [`V3`] on for everything that inlines into it.
 #[inline]
 pub(super) fn run<K: Kernel>(isa: V3, kernel: K) -> K::Output {
+    #[inline(never)]
     #[target_feature(enable = "avx2,aes,bmi1,bmi2,fma,lzcnt,movbe,popcnt")]
     fn compiled<K: Kernel>(isa: V3, kernel: K) -> K::Output {
         kernel.run(isa)
@@ -47,6 +49,11 @@ pub(super) fn run<K: Kernel>(isa: V3, kernel: K) -> K::Output {
 impl Isa for V3 {
     type Block = __m128i;
     type Wide = __m256i;
+
+    #[inline(always)]
+    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        run(self, kernel)
+    }
 
     #[inline(always)]
     fn load(self, bytes: &[u8; 16]) -> __m128i {
@@ -103,6 +110,12 @@ impl Isa for V3 {
     }
 
     #[inline(always)]
+    fn oldest(self, line: &[u8; 64], now: u16, candidates: u32) -> usize {
+        // SAFETY: `self` proves SSE4.1, which AVX2 implies.
+        unsafe { oldest_sse41(line, now, candidates) }
+    }
+
+    #[inline(always)]
     fn match_line(self, line: &[u8; 64], lo: u32, hi: u16) -> u32 {
         // SAFETY: `self` proves AVX2.
         unsafe { match_line_avx2(line, lo, hi) }
@@ -124,4 +137,21 @@ fn match_line_avx2(line: &[u8; 64], lo: u32, hi: u16) -> u32 {
     let low_mask = _mm256_movemask_ps(_mm256_castsi256_ps(low)).cast_unsigned();
     let high_mask = _mm_movemask_epi8(_mm_packs_epi16(high, high)).cast_unsigned();
     low_mask & high_mask
+}
+
+/// The least of eight words with its place is one instruction; the greatest age is the least of `tick - now - 1`.
+/// Words beyond the sixth are other fields and no candidates.
+#[inline]
+#[target_feature(enable = "sse4.1")]
+fn oldest_sse41(line: &[u8; 64], now: u16, candidates: u32) -> usize {
+    // SAFETY: bytes 0..16 of a 64-byte array; the load has no alignment demand.
+    let ticks = unsafe { _mm_loadu_si128(line.as_ptr().cast()) };
+    let key = _mm_sub_epi16(ticks, _mm_set1_epi16(now.wrapping_add(1).cast_signed()));
+    let bits = _mm_set_epi16(0x80, 0x40, 0x20, 0x10, 8, 4, 2, 1);
+    let chosen = _mm_and_si128(_mm_set1_epi16((candidates & 0x3f) as i16), bits);
+    let unchosen = _mm_cmpeq_epi16(chosen, _mm_setzero_si128());
+    let least = _mm_minpos_epu16(_mm_or_si128(key, unchosen));
+    let place = _mm_cvtsi128_si32(least).cast_unsigned() >> 16 & 7;
+    // Words that are no candidates count as the youngest there can be, and so may candidates be, all of them.
+    (if candidates >> place & 1 != 0 { place } else { candidates.trailing_zeros() }) as usize
 }

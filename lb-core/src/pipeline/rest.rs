@@ -1,15 +1,12 @@
-//! Second pass, the rest: packets without an entry, and packets with one that are out of the ordinary.
-//!
-//! Gathered from the whole burst, so that their memory latency overlaps too: first all VIPs and the
-//! prefetches of the Maglev slots, then the slots, the entries and the last decisions, then the edits.
+//! Second pass, the rest: what is not plain, and what has an entry but is out of the ordinary, one by one.
 
 use super::Burst;
-use super::set::Set;
-use crate::conn::{Class, Inserted, Line, Slot};
+use super::misses::Tally;
+use crate::conn::{Class, Line, Placed, Slot};
 use crate::encap;
 use crate::flow::FlowKey;
 use crate::headers::{Headers, plain};
-use crate::hw::Isa;
+use crate::hw::{Isa, Kernel};
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
 use crate::verdict::{RecordIndex, Verdict};
@@ -38,26 +35,48 @@ fn next_class(class: Class, headers: &Headers) -> Class {
     }
 }
 
-impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
-    /// Everything that the loops over the hits have set aside. Returns the packets without a usable entry.
+/// Everything that the loops over the hits have set aside, as a function of its own: the registers of the
+/// common loops are not for this. Gives the number of packets without a usable entry.
+pub(super) struct Rest<'b, 'a, S, P>(pub(super) &'b mut Burst<'a, S, P>);
+
+impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Rest<'_, '_, S, P> {
+    type Output = usize;
+
     #[inline(always)]
-    pub(super) fn rest<I: Isa>(&mut self, isa: I) -> Set {
-        let mut misses = self.stage.misses;
-        let mut forwarded = Set::default();
-        for at in self.stage.unusual | self.stage.odd {
-            match self.known(isa, at) {
-                Known::Forward => forwarded.add(at),
-                Known::Dropped => {}
-                Known::Miss => misses.add(at),
-            }
-        }
+    fn run<I: Isa>(self, isa: I) -> usize {
+        let Self(burst) = self;
+        let mut tally = Tally::default();
+        let misses = burst.stage.misses;
+        let v6 = burst.stage.plain_v6;
+        let mut missed = misses.len();
+        let mut again = burst.stage.unusual | burst.stage.odd;
         if !misses.is_empty() {
-            forwarded = forwarded | self.resolve(isa, misses);
+            again = again | burst.serve(isa, misses - v6, false, &mut tally);
+            again = again | burst.serve(isa, misses & v6, true, &mut tally);
         }
-        for at in forwarded {
-            self.edit(at);
+        for at in again {
+            let is_new = burst.one(isa, at, &mut tally);
+            missed += usize::from(is_new && !misses.has(at));
         }
-        misses
+        tally.count(burst.counters);
+        missed
+    }
+}
+
+impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
+    /// One packet, start to end. True if it had no usable entry.
+    #[inline(always)]
+    fn one<I: Isa>(&mut self, isa: I, at: usize, tally: &mut Tally) -> bool {
+        let headers = self.headers(at);
+        let (index, is_miss) = match self.known(isa, at, &headers) {
+            Some(index) => (index, false),
+            None => match self.resolve(isa, at, &headers, tally) {
+                Some(index) => (index, true),
+                None => return true,
+            },
+        };
+        self.forward(at, index, &headers);
+        is_miss
     }
 
     /// The header summary of a packet that has a flow.
@@ -70,18 +89,17 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         plain::headers(frame, self.stage.plain_v6.has(at))
     }
 
-    /// A packet whose flow may have an entry, and that needs a closer look.
-    #[inline(never)]
-    fn known<I: Isa>(&mut self, isa: I, at: usize) -> Known {
-        let headers = self.headers(at);
-        let Some(slot) = self.connections.find(isa, self.stage.hashes[at].tag) else { return Known::Miss };
+    /// The record of the flow's entry, if it has one that this packet may use.
+    #[inline(always)]
+    fn known<I: Isa>(&mut self, isa: I, at: usize, headers: &Headers) -> Option<RecordIndex> {
+        let slot = self.connections.find(isa, self.stage.hashes[at].tag)?;
         let index = self.connections.record(slot);
         let is_gone = self.tables.records.get(usize::from(index)).is_none_or(|record| record.is_dead);
-        if is_gone || opens(&headers) {
-            return Known::Miss;
+        if is_gone || opens(headers) {
+            return None;
         }
-        self.progress(slot, &headers);
-        if self.forward(at, index, &headers) { Known::Forward } else { Known::Dropped }
+        self.progress(slot, headers);
+        Some(index)
     }
 
     /// Notes a packet on its entry.
@@ -95,57 +113,58 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         self.connections.touch(slot, self.now);
     }
 
-    /// The last decisions: TTL, then size. True if the packet is to be edited and sent.
+    /// The last decisions, TTL, then size; then the edit.
     #[inline(always)]
-    fn forward(&mut self, at: usize, index: RecordIndex, headers: &Headers) -> bool {
-        let inner_max = self.tables.records.at(index).inner_max;
-        if headers.ttl > 1 && headers.ip_len <= inner_max {
-            self.stage.verdicts[at] = Verdict::Forward(index);
-            return true;
+    fn forward(&mut self, at: usize, index: RecordIndex, headers: &Headers) {
+        let (record, tail) = (self.tables.records.at(index), self.tables.tails.at(index));
+        let Some(packet) = self.packets.get_mut(at) else { return };
+        let done = if headers.ttl <= 1 {
+            Err(DropReason::TtlExceeded)
+        } else if headers.ip_len > record.inner_max {
+            Err(DropReason::MtuExceeded)
+        } else {
+            encap::apply(packet, headers, self.stage.hashes[at], record, tail)
+        };
+        if let Err(reason) = done {
+            self.drop_served(at, reason, self.service_of(index));
+            return;
         }
-        let reason = if headers.ttl <= 1 { DropReason::TtlExceeded } else { DropReason::MtuExceeded };
-        self.drop_served(at, reason, self.service_of(index));
-        false
+        self.stage.verdicts[at] = Verdict::Forward(index);
+        let counters = self.counters.records.at(index);
+        counters.packets.add(1);
+        counters.ip_bytes.add(u64::from(headers.ip_len));
     }
 
-    /// Packets without a usable entry: VIP, Maglev, insert. Returns those that are to be edited and sent.
-    #[inline(never)]
-    fn resolve<I: Isa>(&mut self, isa: I, misses: Set) -> Set {
-        let mut served = Set::default();
-        for at in misses {
-            let Some((destination, port, protocol)) = self.target(at) else {
-                self.drop(at, DropReason::Malformed);
-                continue;
-            };
-            let Some(service) = self.tables.service(destination, port, protocol) else {
-                self.stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
-                continue;
-            };
-            self.tables.prefetch_slot(service, self.stage.hashes[at]);
-            self.stage.services[at] = service;
-            served.add(at);
+    /// The record that a new flow gets; `None` if the packet has got another verdict.
+    #[inline(always)]
+    fn resolve<I: Isa>(
+        &mut self,
+        isa: I,
+        at: usize,
+        headers: &Headers,
+        tally: &mut Tally,
+    ) -> Option<RecordIndex> {
+        let Some((destination, port, protocol)) = self.target(at, headers) else {
+            self.drop(at, DropReason::Malformed);
+            return None;
+        };
+        let Some(service) = self.tables.service(destination, port, protocol) else {
+            self.stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
+            return None;
+        };
+        let Some(record) = self.tables.select(service, self.stage.hashes[at]) else {
+            self.drop_served(at, DropReason::NoBackend, Some(usize::from(service)));
+            return None;
+        };
+        if self.tables.is_tracked(service) {
+            self.track(isa, at, record, headers, tally);
         }
-        let mut forwarded = Set::default();
-        for at in served {
-            let service = self.stage.services[at];
-            let Some(record) = self.tables.select(service, self.stage.hashes[at]) else {
-                self.drop_served(at, DropReason::NoBackend, Some(usize::from(service)));
-                continue;
-            };
-            let headers = self.headers(at);
-            if self.tables.is_tracked(service) {
-                self.track(isa, at, record, &headers);
-            }
-            let is_forwarded = self.forward(at, record, &headers);
-            forwarded.add_if(at, is_forwarded);
-        }
-        forwarded
+        Some(record)
     }
 
     /// Destination address, destination port and protocol of a packet that has been parsed.
     #[inline(always)]
-    fn target(&self, at: usize) -> Option<(IpAddr, u16, u8)> {
-        let headers = self.headers(at);
+    fn target(&self, at: usize, headers: &Headers) -> Option<(IpAddr, u16, u8)> {
         let frame = self.packets.get(at)?.frame();
         let (_, destination) =
             FlowKey::addresses(frame.get(usize::from(headers.l3_offset)..)?, headers.is_v6)?;
@@ -155,11 +174,20 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
 
     /// Enters a flow into the table, or gives its old entry to `record`.
     #[inline(always)]
-    fn track<I: Isa>(&mut self, isa: I, at: usize, record: RecordIndex, headers: &Headers) {
+    fn track<I: Isa>(
+        &mut self,
+        isa: I,
+        at: usize,
+        record: RecordIndex,
+        headers: &Headers,
+        tally: &mut Tally,
+    ) {
         let tag = self.stage.hashes[at].tag;
         // Looked up again: a packet before this one in the same burst may have made the entry.
         let Some(slot) = self.connections.find(isa, tag) else {
-            self.insert(tag, record);
+            let placed = Placed { record, class: Class::Embryonic, now: self.now };
+            let inserted = self.connections.insert_on(isa, tag, placed, &self.tables.timeouts);
+            tally.note(inserted, record, self.counters.records.places());
             return;
         };
         let old = self.connections.record(slot);
@@ -169,66 +197,9 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             return;
         }
         self.connections.reassign(slot, record, Class::Embryonic, self.now);
-        self.forget(old);
-        self.count_connection(record);
-    }
-
-    #[inline(always)]
-    fn insert(&mut self, tag: u64, record: RecordIndex) {
-        match self.connections.insert(tag, record, Class::Embryonic, self.now, &self.tables.timeouts) {
-            Inserted::Fresh => self.counters.insertions.add(1),
-            Inserted::Evicted(old) => {
-                self.counters.insertions.add(1);
-                self.counters.evictions.add(1);
-                self.forget(old);
-            }
-            Inserted::Expired(old) => {
-                self.counters.insertions.add(1);
-                self.counters.expirations.add(1);
-                self.forget(old);
-            }
-            Inserted::Refused => {
-                self.counters.refusals.add(1);
-                return;
-            }
-        }
-        self.count_connection(record);
-    }
-
-    /// Counts a new flow with its entry. Flows without one cannot be told from packets and are not counted.
-    #[inline(always)]
-    fn count_connection(&self, record: RecordIndex) {
+        self.counters.records.at(old).active.subtract(1);
         let counters = self.counters.records.at(record);
         counters.connections.add(1);
         counters.active.add(1);
     }
-
-    /// Counts that an entry of `record` is gone.
-    #[inline(always)]
-    fn forget(&self, record: RecordIndex) {
-        self.counters.records.at(record).active.subtract(1);
-    }
-
-    /// Third pass, for packets that had to be looked at singly: edits and counts.
-    #[inline(always)]
-    fn edit(&mut self, at: usize) {
-        let Verdict::Forward(index) = self.stage.verdicts[at] else { return };
-        let headers = self.headers(at);
-        let (record, tail) = (self.tables.records.at(index), self.tables.tails.at(index));
-        let Some(packet) = self.packets.get_mut(at) else { return };
-        if let Err(reason) = encap::apply(packet, &headers, self.stage.hashes[at], record, tail) {
-            self.drop_served(at, reason, self.service_of(index));
-            return;
-        }
-        let counters = self.counters.records.at(index);
-        counters.packets.add(1);
-        counters.ip_bytes.add(u64::from(headers.ip_len));
-    }
-}
-
-/// What became of a packet that needed a closer look.
-enum Known {
-    Forward,
-    Dropped,
-    Miss,
 }

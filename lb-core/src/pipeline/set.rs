@@ -4,7 +4,7 @@ use super::BURST_MAX;
 use crate::hw;
 use crate::packet::Packet;
 use std::num::NonZeroU64;
-use std::ops::{BitOr, Not, Sub};
+use std::ops::{BitAnd, BitOr, Sub};
 
 const _: () = assert!(BURST_MAX == u64::BITS as usize, "a set of positions is one word");
 
@@ -72,12 +72,12 @@ impl BitOr for Set {
     }
 }
 
-impl Not for Set {
+impl BitAnd for Set {
     type Output = Self;
 
     #[inline(always)]
-    fn not(self) -> Self {
-        Self(!self.0)
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 }
 

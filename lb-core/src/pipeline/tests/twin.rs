@@ -194,13 +194,15 @@ struct Prepared {
     frame: Vec<u8>,
     flow: Option<FlowKey>,
     opens: bool,
+    expires: bool,
 }
 
 impl Prepared {
     fn new(frame: Vec<u8>) -> Self {
         let parsed = parse(&frame, OURS).ok();
         let opens = parsed.is_some_and(|(headers, _)| headers.tcp_flags & (SYN | ACK) == SYN);
-        Self { frame, flow: parsed.map(|(_, key)| key), opens }
+        let expires = parsed.is_some_and(|(headers, _)| headers.ttl <= 1);
+        Self { frame, flow: parsed.map(|(_, key)| key), opens, expires }
     }
 }
 
@@ -276,9 +278,10 @@ fn noise(packets: &[Prepared], numbers: &mut Numbers) -> Vec<u8> {
 }
 
 /// Up to 64 packets. A packet behind a SYN of its own flow goes into the next burst: see the story of data
-/// in the same burst as its SYN.
+/// in the same burst as its SYN. So does one whose TTL ends here among others of its flow, which are plain: it
+/// is looked at after them.
 fn next_burst(packets: &[Prepared], numbers: &mut Numbers) -> Vec<Vec<u8>> {
-    let (mut frames, mut opened) = (Vec::new(), Vec::new());
+    let (mut frames, mut opened, mut seen) = (Vec::new(), Vec::new(), Vec::new());
     // Neighbours send more at a time, so that bursts have several packets of a flow.
     let (wanted, neighbourhood) = (1 + numbers.below(64), numbers.below(packets.len()));
     while frames.len() < wanted {
@@ -286,10 +289,12 @@ fn next_burst(packets: &[Prepared], numbers: &mut Numbers) -> Vec<Vec<u8>> {
         let at = if is_near { neighbourhood + numbers.below(40) } else { numbers.below(packets.len()) };
         let noise = numbers.once_in(40).then(|| Prepared::new(noise(packets, numbers)));
         let packet = noise.as_ref().unwrap_or(&packets[at % packets.len()]);
-        if packet.flow.is_some_and(|flow| opened.contains(&flow)) {
+        let is_in = |flows: &Vec<FlowKey>| packet.flow.is_some_and(|flow| flows.contains(&flow));
+        if is_in(&opened) || packet.expires && is_in(&seen) {
             break;
         }
-        opened.extend(packet.flow.filter(|_| packet.opens));
+        opened.extend(packet.flow.filter(|_| packet.opens || packet.expires));
+        seen.extend(packet.flow);
         frames.push(packet.frame.clone());
     }
     frames

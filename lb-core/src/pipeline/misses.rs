@@ -1,0 +1,150 @@
+//! Second pass: plain packets of new flows.
+//!
+//! What a flood consists of, so it is made of loops too: first all VIPs and the prefetches of the Maglev slots,
+//! then slots, entries and edits.
+
+use super::Burst;
+use super::forward::Forwarder;
+use super::set::Set;
+use crate::conn::{Class, ConnTable, Inserted, Line, Placed};
+use crate::counters::{RecordCounters, WorkerCounters};
+use crate::headers::plain;
+use crate::hw::Isa;
+use crate::indexed::PLACES;
+use crate::packet::Packet;
+use crate::reason::{DropReason, PuntReason};
+use crate::verdict::{RecordIndex, Verdict};
+use std::hint::cold_path;
+use std::ops::DerefMut;
+
+/// What insertions did, to be counted once per burst.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    insertions: u64,
+    evictions: u64,
+    expirations: u64,
+    refusals: u64,
+}
+
+impl Tally {
+    /// Notes the outcome for a flow of `record`. Flows without an entry cannot be told from packets and are
+    /// not counted as connections.
+    #[inline(always)]
+    pub(super) fn note(
+        &mut self,
+        inserted: Inserted,
+        record: RecordIndex,
+        counters: &[RecordCounters; PLACES],
+    ) {
+        let old = match inserted {
+            Inserted::Fresh => None,
+            Inserted::Evicted(old) => {
+                self.evictions += 1;
+                Some(old)
+            }
+            Inserted::Expired(old) => {
+                self.expirations += 1;
+                Some(old)
+            }
+            Inserted::Refused => {
+                self.refusals += 1;
+                return;
+            }
+        };
+        self.insertions += 1;
+        if let Some(old) = old {
+            counters[usize::from(old)].active.subtract(1);
+        }
+        let counters = &counters[usize::from(record)];
+        counters.connections.add(1);
+        counters.active.add(1);
+    }
+
+    /// Adds what was noted to the worker's counters.
+    pub(super) fn count(self, counters: &WorkerCounters) {
+        counters.insertions.add(self.insertions);
+        counters.evictions.add(self.evictions);
+        counters.expirations.add(self.expirations);
+        counters.refusals.add(self.refusals);
+    }
+}
+
+impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
+    /// Serves plain packets of one family that have no entry. Returns those whose flow has got one meanwhile,
+    /// by a packet before them in the same burst.
+    #[inline(always)]
+    pub(super) fn serve<I: Isa>(&mut self, isa: I, misses: Set, is_v6: bool, tally: &mut Tally) -> Set {
+        let served = self.find_services(misses, is_v6);
+        let (tables, now) = (self.tables, self.now);
+        let connections: &mut ConnTable<S> = self.connections;
+        let mut forwarder = Forwarder::new(self.stage, tables, self.counters);
+        let (mut again, mut without, mut unfit) = (Set::default(), Set::default(), Set::default());
+        served.each(self.packets, |at, packet| {
+            let (hash, service) = (forwarder.stage.hashes[at], forwarder.stage.services[at]);
+            let Some(index) = tables.select(service, hash) else {
+                cold_path();
+                without.add(at);
+                return;
+            };
+            if tables.is_tracked(service) {
+                if connections.find(isa, hash.tag).is_some() {
+                    cold_path();
+                    again.add(at);
+                    return;
+                }
+                let placed = Placed { record: index, class: Class::Embryonic, now };
+                let inserted = connections.insert_on(isa, hash.tag, placed, &tables.timeouts);
+                tally.note(inserted, index, forwarder.counters);
+            }
+            let size = forwarder.stage.sizes[at].without_flags();
+            let fits = !size.exceeds(forwarder.records[usize::from(index)].inner_max);
+            if !fits || !forwarder.forward(at, packet, index, size, is_v6) {
+                cold_path();
+                forwarder.stage.verdicts[at] = Verdict::Forward(index);
+                unfit.add(at);
+            }
+        });
+        for at in without {
+            let service = usize::from(self.stage.services[at]);
+            self.drop_served(at, DropReason::NoBackend, Some(service));
+        }
+        for at in unfit {
+            self.drop_unfit(at);
+        }
+        again
+    }
+
+    /// The packets that are for a VIP; notes its service.
+    #[inline(always)]
+    fn find_services(&mut self, misses: Set, is_v6: bool) -> Set {
+        let (tables, stage) = (self.tables, &mut *self.stage);
+        let mut served = Set::default();
+        misses.each(self.packets, |at, packet| {
+            let found = if is_v6 {
+                plain::target_v6(packet.frame())
+                    .and_then(|(address, port, protocol)| tables.service_v6(address, port, protocol))
+            } else {
+                plain::target_v4(packet.frame())
+                    .and_then(|(address, port, protocol)| tables.service_v4(address, port, protocol))
+            };
+            let Some(service) = found else {
+                cold_path();
+                stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
+                return;
+            };
+            tables.prefetch_slot(service, stage.hashes[at]);
+            stage.services[at] = service;
+            served.add(at);
+        });
+        served
+    }
+
+    /// Drops a packet that its backend's way out or its buffer has no room for.
+    #[cold]
+    fn drop_unfit(&mut self, at: usize) {
+        let Verdict::Forward(index) = self.stage.verdicts[at] else { return };
+        let fits = !self.stage.sizes[at].without_flags().exceeds(self.tables.records.at(index).inner_max);
+        let reason = if fits { DropReason::NoHeadroom } else { DropReason::MtuExceeded };
+        self.drop_served(at, reason, self.service_of(index));
+    }
+}
