@@ -45,22 +45,22 @@ pub struct Headers {
 pub struct PortFilter {
     mac: u64,
     mask: u64,
+    /// What follows from that for plain packets, so that no burst has to work it out.
+    patterns: plain::Patterns,
 }
 
 impl PortFilter {
     /// Accepts every unicast frame (replay, where there is no port).
-    pub const ANY: Self = Self { mac: 0, mask: 1 };
+    pub const ANY: Self = Self::masked(0, 1);
 
     /// Accepts unicast frames to `mac`.
     pub const fn new(mac: [u8; 6]) -> Self {
         let [a, b, c, d, e, f] = mac;
-        Self { mac: u64::from_le_bytes([a, b, c, d, e, f, 0, 0]), mask: 0xffff_ffff_ffff }
+        Self::masked(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]), 0xffff_ffff_ffff)
     }
 
-    /// The filter as the first six bytes of a frame: what they must be, and which bits count.
-    fn pattern(self) -> ([u8; 6], [u8; 6]) {
-        let [mac, mask] = [self.mac.to_le_bytes(), self.mask.to_le_bytes()];
-        (*bytes(&mac, 0), *bytes(&mask, 0))
+    const fn masked(mac: u64, mask: u64) -> Self {
+        Self { mac, mask, patterns: plain::Patterns::new(mac, mask) }
     }
 
     /// Zero if `first`, the first eight bytes of a frame, is addressed to us.

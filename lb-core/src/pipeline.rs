@@ -18,13 +18,14 @@ use crate::counters::WorkerCounters;
 use crate::hash::FlowHash;
 use crate::headers::plain::Size;
 use crate::headers::{Headers, PortFilter};
-use crate::hw::{self, Isa, Kernel, Level};
+use crate::hw::{self, Level};
 use crate::packet::Packet;
 use crate::reason::DropReason;
 use crate::service::ServiceIndex;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
-use hits::LINE_LOOK_AHEAD;
+use hits::{Hits, LINE_LOOK_AHEAD};
+use parse::Parse;
 use rest::Rest;
 use set::Set;
 use std::ops::DerefMut;
@@ -115,7 +116,7 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
         packets: &mut [P],
     ) -> &[Verdict] {
         let count = packets.len().min(BURST_MAX);
-        let burst = Burst {
+        let mut burst = Burst {
             connections: &mut self.connections,
             stage: &mut self.stage,
             counters: &self.counters,
@@ -125,7 +126,7 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
             now,
             packets: &mut packets[..count],
         };
-        hw::run(self.level, burst);
+        burst.run(self.level);
         &self.stage.verdicts[..count]
     }
 
@@ -168,31 +169,27 @@ struct Burst<'a, S, P> {
     packets: &'a mut [P],
 }
 
-impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Burst<'_, S, P> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(mut self, isa: I) {
+impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
+    /// The passes, each a function of its own: the loops need all registers.
+    fn run(&mut self, level: Level) {
         self.stage.odd = Set::default();
         self.stage.absent = Set::default();
         self.stage.unusual = Set::default();
         self.stage.misses = Set::default();
-        self.parse(isa);
-        let flows = (self.stage.plain_v4 | self.stage.plain_v6 | self.stage.odd).len();
-        self.hits(isa);
+        hw::run(level, Parse(self));
+        hw::run(level, Hits(self));
         let stage = &*self.stage;
-        let misses = match (stage.misses | stage.unusual | stage.odd).is_empty() {
+        let misses = match (stage.absent | stage.unusual | stage.odd).is_empty() {
             true => 0,
-            false => isa.run(Rest(&mut self)),
+            false => hw::run(level, Rest(self)),
         };
+        let flows = (self.stage.plain_v4 | self.stage.plain_v6 | self.stage.odd).len();
         self.counters.received.add(self.packets.len() as u64);
         self.counters.lookups.add(flows as u64);
         self.counters.hits.add((flows - misses) as u64);
         self.counters.entries.set(self.connections.len() as u64);
     }
-}
 
-impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// Drops a packet whose service is not known.
     #[cold]
     fn drop(&mut self, at: usize, reason: DropReason) {

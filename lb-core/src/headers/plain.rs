@@ -75,7 +75,36 @@ impl Size {
     }
 }
 
-/// The bits of a frame's first 32 bytes that are the same in all plain packets of a port, by family.
+/// The bits of a frame's first 32 bytes that are the same in all plain packets of a port, by family: what they
+/// are, and which of them count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Patterns {
+    v4: [[u8; 32]; 2],
+    v6: [[u8; 32]; 2],
+}
+
+impl Patterns {
+    /// Of a port that wants `mac` under `mask`, both as the first six bytes of a frame in little-endian order.
+    pub(super) const fn new(mac: u64, mask: u64) -> Self {
+        let (mac, mask) = (mac.to_le_bytes(), mask.to_le_bytes());
+        let (mut v4, mut v6) = ([[0; 32]; 2], [[0; 32]; 2]);
+        let mut at = 0;
+        while at < 6 {
+            (v4[0][at], v6[0][at]) = (mac[at], mac[at]);
+            (v4[1][at], v6[1][at]) = (mask[at], mask[at]);
+            at += 1;
+        }
+        (v4[0][12], v4[0][13], v4[0][14]) = (0x08, 0x00, 0x45);
+        (v4[1][12], v4[1][13], v4[1][14]) = (0xff, 0xff, 0xff);
+        // More fragments, and the fragment offset.
+        (v4[1][20], v4[1][21]) = (0x3f, 0xff);
+        (v6[0][12], v6[0][13], v6[0][14]) = (0x86, 0xdd, 0x60);
+        (v6[1][12], v6[1][13], v6[1][14]) = (0xff, 0xff, 0xf0);
+        Self { v4, v6 }
+    }
+}
+
+/// The patterns in registers.
 #[derive(Clone, Copy)]
 pub(crate) struct Shapes<I: Isa> {
     isa: I,
@@ -86,21 +115,9 @@ pub(crate) struct Shapes<I: Isa> {
 impl<I: Isa> Shapes<I> {
     /// The shapes of plain packets that `filter` accepts.
     #[inline(always)]
-    pub(crate) fn new(isa: I, filter: PortFilter) -> Self {
-        let (mac, mac_mask) = filter.pattern();
-        let (mut value, mut mask) = ([0; 32], [0; 32]);
-        value[..6].copy_from_slice(&mac);
-        mask[..6].copy_from_slice(&mac_mask);
-        mask[12..15].fill(0xff);
-        let (mut v4, mut v4_mask) = (value, mask);
-        v4[12..15].copy_from_slice(&[0x08, 0x00, 0x45]);
-        // More fragments, and the fragment offset.
-        v4_mask[20..22].copy_from_slice(&[0x3f, 0xff]);
-        let (mut v6, mut v6_mask) = (value, mask);
-        v6[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
-        v6_mask[14] = 0xf0;
-        let load = |value, mask| (isa.load_wide(&value), isa.load_wide(&mask));
-        Self { isa, v4: load(v4, v4_mask), v6: load(v6, v6_mask) }
+    pub(crate) fn new(isa: I, filter: &PortFilter) -> Self {
+        let load = |[value, mask]: &[[u8; 32]; 2]| (isa.load_wide(value), isa.load_wide(mask));
+        Self { isa, v4: load(&filter.patterns.v4), v6: load(&filter.patterns.v6) }
     }
 
     /// A plain IPv4 packet: its size, its protocol, and the 16 bytes from the source address on.

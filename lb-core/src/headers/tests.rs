@@ -21,7 +21,7 @@ impl Kernel for Quick<'_> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> Option<Headers> {
         let Self(frame, filter, is_v6) = self;
-        let shapes = plain::Shapes::new(isa, filter);
+        let shapes = plain::Shapes::new(isa, &filter);
         let (size, protocol) = if is_v6 {
             shapes.v6(frame).map(|(size, protocol, head)| {
                 assert_eq!(head[..], frame[..plain::V6_LEN]);

@@ -6,13 +6,13 @@
 
 #![expect(unsafe_code, reason = "prefetch and SIMD intrinsics, fenced here by design")]
 
-mod each;
+mod chosen;
 mod masked;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use each::{each, first};
+pub use chosen::{Chosen, chosen, chosen_ahead, first};
 pub use masked::Masked;
 pub use portable::Portable;
 #[cfg(target_arch = "x86_64")]
@@ -34,8 +34,6 @@ pub trait Isa: Copy {
     /// 32 bytes in the registers that suit the CPU.
     type Wide: Copy;
 
-    /// Runs another kernel in a function of its own.
-    fn run<K: Kernel>(self, kernel: K) -> K::Output;
     /// A block from memory; byte 0 is the lowest.
     fn load(self, bytes: &[u8; 16]) -> Self::Block;
     /// Bitwise exclusive or.

@@ -2,7 +2,7 @@
 //!
 //! Its results must equal the SIMD versions to the bit, or a fleet of mixed CPUs would disagree.
 
-use super::{Isa, Kernel, LINE_ENTRIES, LINE_HI_OFFSET, LINE_LO_OFFSET};
+use super::{Isa, LINE_ENTRIES, LINE_HI_OFFSET, LINE_LO_OFFSET};
 
 /// Any CPU at all.
 #[derive(Clone, Copy, Debug)]
@@ -58,11 +58,6 @@ static COLUMNS: [u32; 256] = columns();
 impl Isa for Portable {
     type Block = [u8; 16];
     type Wide = [u8; 32];
-
-    #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        kernel.run(self)
-    }
 
     #[inline(always)]
     fn load(self, bytes: &[u8; 16]) -> Self::Block {

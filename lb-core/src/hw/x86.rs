@@ -51,11 +51,6 @@ impl Isa for V3 {
     type Wide = __m256i;
 
     #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        run(self, kernel)
-    }
-
-    #[inline(always)]
     fn load(self, bytes: &[u8; 16]) -> __m128i {
         // SAFETY: 16 readable bytes, and the load has no alignment demand.
         unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }

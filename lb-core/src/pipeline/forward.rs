@@ -39,13 +39,14 @@ impl<'a> Forwarder<'a> {
         size: Size,
         is_v6: bool,
     ) -> bool {
+        // First of all, while the index is in a register; who gets a false gives another verdict.
+        self.stage.verdicts[at] = Verdict::Forward(index);
         let headers = plain::headers_of_hit(size, is_v6);
         let record = &self.records[usize::from(index)];
         let tail = || &self.tails[usize::from(index)];
         if encap::apply_untagged(packet, &headers, &self.stage.hashes[at], record, tail).is_none() {
             return false;
         }
-        self.stage.verdicts[at] = Verdict::Forward(index);
         let counters = &self.counters[usize::from(index)];
         counters.packets.add(1);
         counters.ip_bytes.add(u64::from(size.ip_len()));

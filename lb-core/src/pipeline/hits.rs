@@ -9,7 +9,7 @@ use super::forward::Forwarder;
 use super::set::Set;
 use crate::clock::Tick;
 use crate::conn::{Line, Lines};
-use crate::hw::Isa;
+use crate::hw::{Isa, Kernel};
 use crate::packet::Packet;
 use std::hint::cold_path;
 use std::ops::DerefMut;
@@ -66,24 +66,35 @@ impl Forwarder<'_> {
     }
 }
 
-impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
-    /// Forwards the plain packets whose flow has an entry.
+/// Forwards the plain packets whose flow has an entry in its home line.
+pub(super) struct Hits<'b, 'a, S, P>(pub(super) &'b mut Burst<'a, S, P>);
+
+impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Hits<'_, '_, S, P> {
+    type Output = ();
+
     #[inline(always)]
-    pub(super) fn hits<I: Isa>(&mut self, isa: I) {
-        let (v4, v6, now) = (self.stage.plain_v4, self.stage.plain_v6, self.now);
+    fn run<I: Isa>(self, isa: I) {
+        let Self(burst) = self;
+        let (v4, v6, now) = (burst.stage.plain_v4, burst.stage.plain_v6, burst.now);
+        let mut forwarder = Forwarder::new(burst.stage, burst.tables, burst.counters);
+        let mut lines = burst.connections.lines_mut();
+        // Each in its own loop, so that in each the family is a constant.
+        for (at, packet) in v4.of(burst.packets) {
+            forwarder.at_home(isa, &mut lines, now, (at, packet, false));
+        }
+        for (at, packet) in v6.of(burst.packets) {
+            forwarder.at_home(isa, &mut lines, now, (at, packet, true));
+        }
+    }
+}
+
+impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
+    /// Forwards the plain packets whose flow has an entry in its alternate line; the others are misses.
+    #[inline(always)]
+    pub(super) fn hits_elsewhere<I: Isa>(&mut self, isa: I) {
+        let (absent, v6, now) = (self.stage.absent, self.stage.plain_v6, self.now);
         let mut forwarder = Forwarder::new(self.stage, self.tables, self.counters);
         let mut lines = self.connections.lines_mut();
-        // Each in its own loop, so that in each the family is a constant.
-        v4.each(self.packets, |at, packet| {
-            forwarder.at_home(isa, &mut lines, now, (at, packet, false));
-        });
-        v6.each(self.packets, |at, packet| {
-            forwarder.at_home(isa, &mut lines, now, (at, packet, true));
-        });
-        let absent = forwarder.stage.absent;
-        if absent.is_empty() {
-            return;
-        }
         let mut elsewhere = Set::default();
         for at in absent {
             let hash = &forwarder.stage.hashes[at];
@@ -92,7 +103,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             lines.prefetch_alternate(hash.tag);
         }
         forwarder.stage.misses = absent - elsewhere;
-        elsewhere.each(self.packets, |at, packet| {
+        for (at, packet) in elsewhere.of(self.packets) {
             let hash = &forwarder.stage.hashes[at];
             let line = lines.alternate(hash.tag);
             let found = line.find(isa, hash.lo(), hash.hi());
@@ -101,6 +112,6 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             } else {
                 forwarder.hit(line, found, now, (at, packet, v6.has(at)));
             }
-        });
+        }
     }
 }

@@ -79,18 +79,18 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let connections: &mut ConnTable<S> = self.connections;
         let mut forwarder = Forwarder::new(self.stage, tables, self.counters);
         let (mut again, mut without, mut unfit) = (Set::default(), Set::default(), Set::default());
-        served.each(self.packets, |at, packet| {
+        for (at, packet) in served.of(self.packets) {
             let (hash, service) = (forwarder.stage.hashes[at], forwarder.stage.services[at]);
             let Some(index) = tables.select(service, hash) else {
                 cold_path();
                 without.add(at);
-                return;
+                continue;
             };
             if tables.is_tracked(service) {
                 if connections.find(isa, hash.tag).is_some() {
                     cold_path();
                     again.add(at);
-                    return;
+                    continue;
                 }
                 let placed = Placed { record: index, class: Class::Embryonic, now };
                 let inserted = connections.insert_on(isa, hash.tag, placed, &tables.timeouts);
@@ -103,7 +103,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                 forwarder.stage.verdicts[at] = Verdict::Forward(index);
                 unfit.add(at);
             }
-        });
+        }
         for at in without {
             let service = usize::from(self.stage.services[at]);
             self.drop_served(at, DropReason::NoBackend, Some(service));
@@ -119,7 +119,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     fn find_services(&mut self, misses: Set, is_v6: bool) -> Set {
         let (tables, stage) = (self.tables, &mut *self.stage);
         let mut served = Set::default();
-        misses.each(self.packets, |at, packet| {
+        for (at, packet) in misses.of(self.packets) {
             let found = if is_v6 {
                 plain::target_v6(packet.frame())
                     .and_then(|(address, port, protocol)| tables.service_v6(address, port, protocol))
@@ -130,12 +130,12 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             let Some(service) = found else {
                 cold_path();
                 stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
-                return;
+                continue;
             };
             tables.prefetch_slot(service, stage.hashes[at]);
             stage.services[at] = service;
             served.add(at);
-        });
+        }
         served
     }
 

@@ -10,7 +10,7 @@ use crate::conn::Line;
 use crate::hash::LoadedKeys;
 use crate::headers::plain::Shapes;
 use crate::headers::{self, NoFlow};
-use crate::hw::Isa;
+use crate::hw::{Isa, Kernel};
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
 use crate::verdict::Verdict;
@@ -23,11 +23,23 @@ const FRAME_LOOK_AHEAD: usize = 4;
 /// The ethertype of IPv6 as the two bytes at offset 12 read in little-endian order.
 const IPV6_LE: u16 = 0xdd86;
 
+/// Sorts a burst into plain packets by family, odd packets and those without a flow; hashes.
+pub(super) struct Parse<'b, 'a, S, P>(pub(super) &'b mut Burst<'a, S, P>);
+
+impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Parse<'_, '_, S, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        self.0.parse(isa);
+    }
+}
+
 impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     #[inline(always)]
-    pub(super) fn parse<I: Isa>(&mut self, isa: I) {
+    fn parse<I: Isa>(&mut self, isa: I) {
         let keys = self.tables.hasher.loaded(isa);
-        let shapes = Shapes::new(isa, self.filter);
+        let shapes = Shapes::new(isa, &self.filter);
         let all = Set::first(self.packets.len());
         for packet in self.packets.iter().take(FRAME_LOOK_AHEAD) {
             packet.prefetch();
@@ -41,6 +53,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let v6 = if v6.is_empty() { v6 } else { self.parse_v6(&shapes, &keys, v6) };
         self.stage.plain_v4 = v4;
         self.stage.plain_v6 = v6;
+        self.stage.odd = Set::default();
         let odd = all - (v4 | v6);
         *self.mix = match (v4.is_empty(), v6.is_empty()) {
             (false, true) if odd.is_empty() => Mix::V4,
@@ -48,7 +61,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             _ => Mix::Both,
         };
         for at in odd {
-            self.parse_fully(&keys, at);
+            self.parse_fully(isa, at);
         }
     }
 
@@ -56,32 +69,34 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     #[inline(always)]
     fn parse_v4<I: Isa>(&mut self, shapes: &Shapes<I>, keys: &LoadedKeys<I>, candidates: Set) -> Set {
         let (stage, lines) = (&mut *self.stage, self.connections.lines_mut());
-        let mut others = Set::default();
-        candidates.each_fetched::<FRAME_LOOK_AHEAD, P>(self.packets, |at, packet| {
+        // In memory, because the loop needs the registers.
+        stage.odd = Set::default();
+        for (at, packet) in candidates.of_fetched::<FRAME_LOOK_AHEAD, P>(self.packets) {
             let plain = if packet.is_contiguous() { shapes.v4(packet.frame()) } else { None };
             let Some((size, protocol, block)) = plain else {
                 cold_path();
-                others.add(at);
-                return;
+                stage.odd.add(at);
+                continue;
             };
             let tag = keys.v4(block, protocol, &mut stage.hashes[at]);
             lines.prefetch_far(tag as u32);
             stage.sizes[at] = size;
-        });
-        candidates - others
+        }
+        candidates - stage.odd
     }
 
     /// The plain IPv6 packets among `candidates`.
     #[inline(always)]
     fn parse_v6<I: Isa>(&mut self, shapes: &Shapes<I>, keys: &LoadedKeys<I>, candidates: Set) -> Set {
         let (stage, lines) = (&mut *self.stage, self.connections.lines_mut());
-        let mut others = Set::default();
-        candidates.each_fetched::<FRAME_LOOK_AHEAD, P>(self.packets, |at, packet| {
+        // In memory, because the loop needs the registers.
+        stage.odd = Set::default();
+        for (at, packet) in candidates.of_fetched::<FRAME_LOOK_AHEAD, P>(self.packets) {
             let plain = if packet.is_contiguous() { shapes.v6(packet.frame()) } else { None };
             let Some((size, protocol, head)) = plain else {
                 cold_path();
-                others.add(at);
-                return;
+                stage.odd.add(at);
+                continue;
             };
             let (source, rest) = head[22..].split_first_chunk::<16>().expect("constant offsets");
             let (destination, rest) = rest.split_first_chunk::<16>().expect("constant offsets");
@@ -89,8 +104,8 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             let tag = keys.v6(source, destination, ports, protocol, &mut stage.hashes[at]);
             lines.prefetch_far(tag as u32);
             stage.sizes[at] = size;
-        });
-        candidates - others
+        }
+        candidates - stage.odd
     }
 
     /// Positions of the frames that are IPv6 by their ethertype, and those of all others first.
@@ -98,16 +113,16 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     fn split(&mut self) -> (Set, Set) {
         let all = Set::first(self.packets.len());
         let mut v6 = Set::default();
-        all.each_fetched::<FRAME_LOOK_AHEAD, P>(self.packets, |at, packet| {
+        for (at, packet) in all.of_fetched::<FRAME_LOOK_AHEAD, P>(self.packets) {
             let head = packet.frame().first_chunk::<14>();
             v6.add_if(at, head.is_some_and(|head| u16::from_le_bytes([head[12], head[13]]) == IPV6_LE));
-        });
+        }
         (all - v6, v6)
     }
 
     /// The full parser, for everything that is not plain.
     #[cold]
-    fn parse_fully<I: Isa>(&mut self, keys: &LoadedKeys<I>, at: usize) {
+    fn parse_fully<I: Isa>(&mut self, isa: I, at: usize) {
         let Some(packet) = self.packets.get(at) else { return };
         if !packet.is_contiguous() {
             self.drop(at, DropReason::Unsupported);
@@ -115,7 +130,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         }
         match headers::parse(packet.frame(), self.filter) {
             Ok((headers, key)) => {
-                let hash = keys.key(&key);
+                let hash = self.tables.hasher.loaded(isa).key(&key);
                 self.connections.lines_mut().prefetch_far(hash.low());
                 self.stage.headers[at] = headers;
                 self.stage.hashes[at] = hash;

@@ -46,6 +46,9 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Rest<'_, '_, S, P> {
     fn run<I: Isa>(self, isa: I) -> usize {
         let Self(burst) = self;
         let mut tally = Tally::default();
+        if !burst.stage.absent.is_empty() {
+            burst.hits_elsewhere(isa);
+        }
         let misses = burst.stage.misses;
         let v6 = burst.stage.plain_v6;
         let mut missed = misses.len();

@@ -1,7 +1,7 @@
 //! A set of positions in a burst.
 
 use super::BURST_MAX;
-use crate::hw;
+use crate::hw::{self, Chosen};
 use crate::packet::Packet;
 use std::num::NonZeroU64;
 use std::ops::{BitAnd, BitOr, Sub};
@@ -31,20 +31,16 @@ impl Set {
         self.0 |= u64::from(is_member) << (position & (BURST_MAX - 1));
     }
 
-    /// Calls `work` with the position and the packet of each.
+    /// The positions with their packets.
     #[inline(always)]
-    pub(super) fn each<P>(self, packets: &mut [P], work: impl FnMut(usize, &mut P)) {
-        hw::each::<0, P>(packets, self.0, |_| {}, work);
+    pub(super) fn of<P>(self, packets: &mut [P]) -> Chosen<'_, P, 0> {
+        hw::chosen(packets, self.0)
     }
 
-    /// As [`Self::each`], and asks for the start of the frame that is `AHEAD` packets away.
+    /// As [`Self::of`], and asks for the start of the frame that is `AHEAD` packets away.
     #[inline(always)]
-    pub(super) fn each_fetched<const AHEAD: usize, P: Packet>(
-        self,
-        packets: &mut [P],
-        work: impl FnMut(usize, &mut P),
-    ) {
-        hw::each::<AHEAD, P>(packets, self.0, Packet::prefetch, work);
+    pub(super) fn of_fetched<const AHEAD: usize, P: Packet>(self, packets: &mut [P]) -> Chosen<'_, P, AHEAD> {
+        hw::chosen_ahead(packets, self.0, P::prefetch)
     }
 
     #[inline(always)]
