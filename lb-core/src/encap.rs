@@ -194,10 +194,10 @@ fn udp_v6<const LEN: usize>(
     outer_v6(head, record, headers.ip_len, tos, OUTER_UDP, hash);
     let len = headers.ip_len + (LEN - OUTER6) as u16;
     let port = source_port(hash);
-    let addresses = checksum::sum(&head[22..OUTER6]);
     // The length stands in the pseudo header and in the UDP header.
-    let fixed = u64::from(OUTER_UDP) + 2 * u64::from(len) + u64::from(port) + u64::from(record.udp_port);
-    let checksum = match checksum::finish(addresses + fixed + between + Inner::new(inner, *headers).sum()) {
+    let ports = u64::from(port) + u64::from(record.udp_port);
+    let fixed = u64::from(record.partial_sum) + u64::from(OUTER_UDP) + 2 * u64::from(len) + ports;
+    let checksum = match checksum::finish(fixed + between + Inner::new(inner, *headers).sum()) {
         // RFC 768: a computed zero is sent as all ones.
         0 => 0xffff,
         checksum => checksum,

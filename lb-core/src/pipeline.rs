@@ -25,7 +25,6 @@ use crate::service::ServiceIndex;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
 use hits::{Hits, LINE_LOOK_AHEAD};
-use parse::Parse;
 use rest::Rest;
 use set::Set;
 use std::ops::DerefMut;
@@ -176,14 +175,20 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         self.stage.absent = Set::default();
         self.stage.unusual = Set::default();
         self.stage.misses = Set::default();
-        hw::run(level, Parse(self));
-        hw::run(level, Hits(self));
+        self.parse(level);
+        let (v4, v6) = (self.stage.plain_v4, self.stage.plain_v6);
+        if !v4.is_empty() {
+            hw::run(level, Hits::<_, _, false>(self, v4));
+        }
+        if !v6.is_empty() {
+            hw::run(level, Hits::<_, _, true>(self, v6));
+        }
         let stage = &*self.stage;
         let misses = match (stage.absent | stage.unusual | stage.odd).is_empty() {
             true => 0,
             false => hw::run(level, Rest(self)),
         };
-        let flows = (self.stage.plain_v4 | self.stage.plain_v6 | self.stage.odd).len();
+        let flows = (v4 | v6 | self.stage.odd).len();
         self.counters.received.add(self.packets.len() as u64);
         self.counters.lookups.add(flows as u64);
         self.counters.hits.add((flows - misses) as u64);

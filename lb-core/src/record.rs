@@ -90,7 +90,8 @@ pub struct Record {
     pub(crate) kind: Kind,
     /// No packet may follow this record any more.
     pub(crate) is_dead: bool,
-    /// Sum of the outer IPv4 header around an empty IPv4 datagram with TOS 0, big-endian words.
+    /// What sums need of the outer header, big-endian words. Over IPv4: the whole header as it is around an empty
+    /// IPv4 datagram with TOS 0. Over IPv6: the addresses.
     pub(crate) partial_sum: u16,
     /// Destination port of the outer UDP header.
     pub(crate) udp_port: u16,
@@ -134,7 +135,10 @@ impl Record {
             template,
             kind,
             is_dead,
-            partial_sum: checksum::fold(checksum::sum(&template[ETHERNET_LEN..outer]) + u64::from(overhead)),
+            partial_sum: checksum::fold(match outer - ETHERNET_LEN {
+                IPV6_LEN => checksum::sum(&template[ETHERNET_LEN + 8..outer]),
+                _ => checksum::sum(&template[ETHERNET_LEN..outer]) + u64::from(overhead),
+            }),
             udp_port: backend.mode.udp_port().unwrap_or(0),
             inner_max: if is_dead { 0 } else { backend.egress.mtu.saturating_sub(overhead) },
             port: backend.egress.port,

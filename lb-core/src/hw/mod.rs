@@ -101,7 +101,7 @@ pub fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::V3(isa) => x86::run(isa, kernel),
-        Level::Portable => kernel.run(Portable),
+        Level::Portable => portable::run(kernel),
     }
 }
 

@@ -66,24 +66,20 @@ impl Forwarder<'_> {
     }
 }
 
-/// Forwards the plain packets whose flow has an entry in its home line.
-pub(super) struct Hits<'b, 'a, S, P>(pub(super) &'b mut Burst<'a, S, P>);
+/// Forwards the plain packets of one family whose flow has an entry in its home line.
+pub(super) struct Hits<'b, 'a, S, P, const IS_V6: bool>(pub(super) &'b mut Burst<'a, S, P>, pub(super) Set);
 
-impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Hits<'_, '_, S, P> {
+impl<S: DerefMut<Target = [Line]>, P: Packet, const IS_V6: bool> Kernel for Hits<'_, '_, S, P, IS_V6> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Self(burst) = self;
-        let (v4, v6, now) = (burst.stage.plain_v4, burst.stage.plain_v6, burst.now);
+        let Self(burst, plain) = self;
+        let now = burst.now;
         let mut forwarder = Forwarder::new(burst.stage, burst.tables, burst.counters);
         let mut lines = burst.connections.lines_mut();
-        // Each in its own loop, so that in each the family is a constant.
-        for (at, packet) in v4.of(burst.packets) {
-            forwarder.at_home(isa, &mut lines, now, (at, packet, false));
-        }
-        for (at, packet) in v6.of(burst.packets) {
-            forwarder.at_home(isa, &mut lines, now, (at, packet, true));
+        for (at, packet) in plain.of(burst.packets) {
+            forwarder.at_home(isa, &mut lines, now, (at, packet, IS_V6));
         }
     }
 }

@@ -61,6 +61,7 @@ impl Tally {
     }
 
     /// Adds what was noted to the worker's counters.
+    #[inline(always)]
     pub(super) fn count(self, counters: &WorkerCounters) {
         counters.insertions.add(self.insertions);
         counters.evictions.add(self.evictions);

@@ -7,10 +7,9 @@
 use super::set::Set;
 use super::{Burst, Mix};
 use crate::conn::Line;
-use crate::hash::LoadedKeys;
 use crate::headers::plain::Shapes;
 use crate::headers::{self, NoFlow};
-use crate::hw::{Isa, Kernel};
+use crate::hw::{self, Isa, Kernel, Level};
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
 use crate::verdict::Verdict;
@@ -23,55 +22,20 @@ const FRAME_LOOK_AHEAD: usize = 4;
 /// The ethertype of IPv6 as the two bytes at offset 12 read in little-endian order.
 const IPV6_LE: u16 = 0xdd86;
 
-/// Sorts a burst into plain packets by family, odd packets and those without a flow; hashes.
-pub(super) struct Parse<'b, 'a, S, P>(pub(super) &'b mut Burst<'a, S, P>);
+/// The plain IPv4 packets among some.
+struct PlainV4<'b, 'a, S, P, const AHEAD: usize>(&'b mut Burst<'a, S, P>, Set);
 
-impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Parse<'_, '_, S, P> {
-    type Output = ();
+impl<S: DerefMut<Target = [Line]>, P: Packet, const AHEAD: usize> Kernel for PlainV4<'_, '_, S, P, AHEAD> {
+    type Output = Set;
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        self.0.parse(isa);
-    }
-}
-
-impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
-    #[inline(always)]
-    fn parse<I: Isa>(&mut self, isa: I) {
-        let keys = self.tables.hasher.loaded(isa);
-        let shapes = Shapes::new(isa, &self.filter);
-        let all = Set::first(self.packets.len());
-        for packet in self.packets.iter().take(FRAME_LOOK_AHEAD) {
-            packet.prefetch();
-        }
-        let (v4, v6) = match *self.mix {
-            Mix::V4 => (all, Set::default()),
-            Mix::V6 => (Set::default(), all),
-            Mix::Both => self.split(),
-        };
-        let v4 = if v4.is_empty() { v4 } else { self.parse_v4(&shapes, &keys, v4) };
-        let v6 = if v6.is_empty() { v6 } else { self.parse_v6(&shapes, &keys, v6) };
-        self.stage.plain_v4 = v4;
-        self.stage.plain_v6 = v6;
-        self.stage.odd = Set::default();
-        let odd = all - (v4 | v6);
-        *self.mix = match (v4.is_empty(), v6.is_empty()) {
-            (false, true) if odd.is_empty() => Mix::V4,
-            (true, false) if odd.is_empty() => Mix::V6,
-            _ => Mix::Both,
-        };
-        for at in odd {
-            self.parse_fully(isa, at);
-        }
-    }
-
-    /// The plain IPv4 packets among `candidates`.
-    #[inline(always)]
-    fn parse_v4<I: Isa>(&mut self, shapes: &Shapes<I>, keys: &LoadedKeys<I>, candidates: Set) -> Set {
-        let (stage, lines) = (&mut *self.stage, self.connections.lines_mut());
+    fn run<I: Isa>(self, isa: I) -> Set {
+        let Self(burst, candidates) = self;
+        let (shapes, keys) = (Shapes::new(isa, &burst.filter), burst.tables.hasher.loaded(isa));
+        let (stage, lines) = (&mut *burst.stage, burst.connections.lines_mut());
         // In memory, because the loop needs the registers.
         stage.odd = Set::default();
-        for (at, packet) in candidates.of_fetched::<FRAME_LOOK_AHEAD, P>(self.packets) {
+        for (at, packet) in candidates.of_fetched::<AHEAD, P>(burst.packets) {
             let plain = if packet.is_contiguous() { shapes.v4(packet.frame()) } else { None };
             let Some((size, protocol, block)) = plain else {
                 cold_path();
@@ -84,14 +48,21 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         }
         candidates - stage.odd
     }
+}
 
-    /// The plain IPv6 packets among `candidates`.
+/// The plain IPv6 packets among some.
+struct PlainV6<'b, 'a, S, P, const AHEAD: usize>(&'b mut Burst<'a, S, P>, Set);
+
+impl<S: DerefMut<Target = [Line]>, P: Packet, const AHEAD: usize> Kernel for PlainV6<'_, '_, S, P, AHEAD> {
+    type Output = Set;
+
     #[inline(always)]
-    fn parse_v6<I: Isa>(&mut self, shapes: &Shapes<I>, keys: &LoadedKeys<I>, candidates: Set) -> Set {
-        let (stage, lines) = (&mut *self.stage, self.connections.lines_mut());
-        // In memory, because the loop needs the registers.
+    fn run<I: Isa>(self, isa: I) -> Set {
+        let Self(burst, candidates) = self;
+        let (shapes, keys) = (Shapes::new(isa, &burst.filter), burst.tables.hasher.loaded(isa));
+        let (stage, lines) = (&mut *burst.stage, burst.connections.lines_mut());
         stage.odd = Set::default();
-        for (at, packet) in candidates.of_fetched::<FRAME_LOOK_AHEAD, P>(self.packets) {
+        for (at, packet) in candidates.of_fetched::<AHEAD, P>(burst.packets) {
             let plain = if packet.is_contiguous() { shapes.v6(packet.frame()) } else { None };
             let Some((size, protocol, head)) = plain else {
                 cold_path();
@@ -107,9 +78,41 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         }
         candidates - stage.odd
     }
+}
+
+impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
+    /// Sorts the burst into plain packets by family, odd packets and those without a flow; hashes.
+    pub(super) fn parse(&mut self, level: Level) {
+        let all = Set::first(self.packets.len());
+        for packet in self.packets.iter().take(FRAME_LOOK_AHEAD) {
+            packet.prefetch();
+        }
+        let none = Set::default();
+        let (v4, v6) = match *self.mix {
+            Mix::V4 => (hw::run(level, PlainV4::<_, _, FRAME_LOOK_AHEAD>(self, all)), none),
+            Mix::V6 => (none, hw::run(level, PlainV6::<_, _, FRAME_LOOK_AHEAD>(self, all))),
+            Mix::Both => {
+                // The frames have been fetched by this.
+                let (v4, v6) = self.split();
+                let v4 = hw::run(level, PlainV4::<_, _, 0>(self, v4));
+                (v4, hw::run(level, PlainV6::<_, _, 0>(self, v6)))
+            }
+        };
+        self.stage.plain_v4 = v4;
+        self.stage.plain_v6 = v6;
+        self.stage.odd = none;
+        let odd = all - (v4 | v6);
+        *self.mix = match (v4.is_empty(), v6.is_empty()) {
+            (false, true) if odd.is_empty() => Mix::V4,
+            (true, false) if odd.is_empty() => Mix::V6,
+            _ => Mix::Both,
+        };
+        for at in odd {
+            self.parse_fully(level, at);
+        }
+    }
 
     /// Positions of the frames that are IPv6 by their ethertype, and those of all others first.
-    #[inline(always)]
     fn split(&mut self) -> (Set, Set) {
         let all = Set::first(self.packets.len());
         let mut v6 = Set::default();
@@ -122,7 +125,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
 
     /// The full parser, for everything that is not plain.
     #[cold]
-    fn parse_fully<I: Isa>(&mut self, isa: I, at: usize) {
+    fn parse_fully(&mut self, level: Level, at: usize) {
         let Some(packet) = self.packets.get(at) else { return };
         if !packet.is_contiguous() {
             self.drop(at, DropReason::Unsupported);
@@ -130,7 +133,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         }
         match headers::parse(packet.frame(), self.filter) {
             Ok((headers, key)) => {
-                let hash = self.tables.hasher.loaded(isa).key(&key);
+                let hash = self.tables.hash(level, &key);
                 self.connections.lines_mut().prefetch_far(hash.low());
                 self.stage.headers[at] = headers;
                 self.stage.hashes[at] = hash;
