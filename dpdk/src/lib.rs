@@ -36,6 +36,6 @@ pub use fds::{WaitSet, wait_readable};
 pub use lcore::ThreadGuard;
 pub use mbuf::{Mbuf, RxFlags};
 pub use mempool::{Mempool, MempoolConfig};
-pub use port::{Configured, Port, PortConfig, PortId, PortInfo, Started, StartedPort};
+pub use port::{Configured, Port, PortConfig, PortId, PortInfo, QueueLimits, Started, StartedPort};
 pub use queue::{RxQueue, TxQueue};
 pub use stats::{Link, PortMonitor, PortStats};

@@ -173,6 +173,29 @@ impl Mbuf {
         self.data_mut().get_mut(before..)
     }
 
+    /// Moves the packet's start by `grow` bytes to the front (negative: to the back) and makes it `len` bytes
+    /// long; bytes that come into it hold whatever lay there. Costs one check of each end and three stores.
+    /// None, and no change, when that is not inside the buffer or the packet is in pieces.
+    #[inline(always)]
+    #[must_use]
+    pub fn reframe(&mut self, grow: isize, len: usize) -> Option<&mut [u8]> {
+        let raw = self.raw_mut();
+        // What a start before the buffer wraps to lies beyond any room.
+        let offset = (usize::from(raw.data_off) as isize).wrapping_sub(grow) as usize;
+        let room = usize::from(raw.buf_len).checked_sub(len)?;
+        if offset > room || raw.nb_segs != 1 {
+            return None;
+        }
+        // Both are at most buf_len, which is a u16.
+        raw.data_off = offset as u16;
+        raw.data_len = len as u16;
+        raw.pkt_len = len as u32;
+        let start = raw.buf_addr.cast::<u8>().wrapping_add(offset);
+        // SAFETY: offset + len <= buf_len, so the range lies in the buffer, which was zeroed when the pool was
+        // made, is ours and is not shared (module doc).
+        Some(unsafe { slice::from_raw_parts_mut(start, len) })
+    }
+
     /// What the driver found out on reception.
     #[inline]
     #[must_use]
@@ -221,3 +244,6 @@ impl Drop for Mbuf {
         unsafe { ffi::gw_pktmbuf_free(self.0.as_ptr()) };
     }
 }
+
+#[cfg(test)]
+mod tests;

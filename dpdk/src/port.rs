@@ -139,7 +139,25 @@ impl<S> Port<S> {
     }
 }
 
+/// How many queues a device can have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueueLimits {
+    /// Receive queues.
+    pub rx: u16,
+    /// Transmit queues.
+    pub tx: u16,
+}
+
 impl Port<Configured> {
+    /// How many queues the port of `device` can have, to choose from before it is configured.
+    ///
+    /// # Errors
+    /// [`PortError::NotFound`], or [`PortError::Call`] when the driver does not describe it.
+    pub fn queue_limits(eal: &Eal, device: &DeviceSpec) -> Result<QueueLimits, PortError> {
+        let dev_info = setup::describe(eal.port_by_device(device)?, device)?;
+        Ok(QueueLimits { rx: dev_info.max_rx_queues, tx: dev_info.max_tx_queues })
+    }
+
     /// Finds the port of `device` and sets its queues up on buffers of `pool`.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use dpdk::{Port, PortConfig};
+use dpdk::{Port, PortConfig, QueueLimits};
 use support::exchange::exchange;
 use support::namespace::{self, Wire, ip};
 use support::{device, eal, frame, pool, receive};
@@ -20,6 +20,9 @@ fn af_packet_ports_exchange_frames_and_sleep() {
     let (one, two) = ("net_af_packet0,iface=gwport0", "net_af_packet1,iface=gwport1,qpairs=2");
     let eal = eal(&[one, two]);
     let pool = pool(&eal);
+    let limits = |text: &str| Port::queue_limits(&eal, &device(text)).unwrap();
+    assert_eq!((limits(one), limits(two)), (QueueLimits { rx: 1, tx: 1 }, QueueLimits { rx: 2, tx: 2 }));
+    assert!(Port::queue_limits(&eal, &device("net_af_packet7,iface=gwport0")).is_err());
     let pair = PortConfig { rx_queues: 2, tx_queues: 2, ..PortConfig::default() };
     let refused = Port::configure(&eal, &device(two), &PortConfig { rx_queues: 3, ..pair.clone() }, &pool);
     assert!(refused.err().is_some_and(|error| error.to_string().contains("qpairs=3")));

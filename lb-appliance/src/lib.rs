@@ -2,6 +2,8 @@
 //!
 //! The only crate that knows both worlds: the pure core (`lb-core`) and DPDK (`dpdk`).
 
+pub mod arena;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod instruments;

@@ -106,6 +106,7 @@ fn start_workers(
         connection_entries: config.forwarding.connections.per_worker as usize,
         tables: Arc::clone(tables),
         filters: ports.filters(config),
+        owners: ports.owners().to_vec(),
     };
     Workers::start(&ports.eal(), queues, &plan)
 }
@@ -123,11 +124,13 @@ fn sources(config: &Config, ports: &OpenPorts, workers: &[Arc<WorkerInstruments>
     Sources::new(identity, config.metrics.clone(), workers.to_vec(), port_probes.collect(), vec![pool])
 }
 
-/// Logs the totals and checks that no packet is unaccounted for.
+/// Logs the totals and checks that no packet is unaccounted for: what came from queues was served by some worker,
+/// and what was served has left.
 fn summarise(workers: &[Arc<WorkerInstruments>]) -> Result<()> {
-    let (mut received, mut accounted) = (0, 0);
+    let (mut polled, mut received, mut accounted) = (0, 0, 0);
     for worker in workers {
         let packets = &worker.packets;
+        polled += worker.queues.iter().map(|queue| queue.received_packets.get()).sum::<u64>();
         received += packets.received.get();
         accounted += packets.accounted();
         tracing::info!(
@@ -153,8 +156,11 @@ fn summarise(workers: &[Arc<WorkerInstruments>]) -> Result<()> {
             "poll to transmit"
         );
     }
-    if received != accounted {
-        bail!("{received} packets were received but {accounted} accounted for: a defect, please report it");
+    if polled != received || received != accounted {
+        bail!(
+            "{polled} packets were polled and {received} served, but {accounted} accounted for: a defect, please \
+             report it"
+        );
     }
     tracing::info!(event = "stopped", received, "all packets accounted for");
     Ok(())

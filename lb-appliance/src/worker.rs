@@ -2,20 +2,22 @@
 //!
 //! Takes a burst from each port in turn, has the core decide and edit, hands the packets on, counts. Every
 //! few hundred turns, or whenever it is idle, it does its housekeeping: clock, sweep of the connection
-//! table, heartbeat, stop flag. It shares nothing with other workers and never waits for anybody.
+//! table, heartbeat, stop flag. It never waits for anybody, and shares nothing with other workers but the
+//! rings of ports with too few queues ([`crate::io::handover`]).
 
+mod outbound;
 mod pace;
+mod shared;
 
 use crate::instruments::{BURST_BOUNDS, WorkerInstruments};
-use crate::io::PacketIo;
+use crate::io::handover::{Crew, Purpose};
+use crate::io::{PacketBurst, PacketIo};
 use lb_core::clock::Tick;
 use lb_core::conn::Line;
 use lb_core::headers::PortFilter;
-use lb_core::packet::Packet;
-use lb_core::pipeline::{BURST_MAX, Pipeline};
-use lb_core::reason::DropReason;
+use lb_core::pipeline::Pipeline;
 use lb_core::tables::Tables;
-use lb_core::verdict::Verdict;
+use outbound::{Exit, Outbound};
 use pace::{IdlePace, SweepPace};
 use std::ops::DerefMut;
 use std::sync::Arc;
@@ -28,7 +30,7 @@ const HOUSEKEEPING_TURNS: u32 = 256;
 /// How a worker runs.
 #[derive(Clone, Copy, Debug)]
 pub struct LoopSettings {
-    /// Packets per burst, 1 to [`BURST_MAX`].
+    /// Packets per burst, 1 to [`lb_core::pipeline::BURST_MAX`].
     pub burst: usize,
     /// Sleep when there is nothing to do.
     pub is_adaptive: bool,
@@ -39,13 +41,15 @@ pub struct LoopSettings {
 /// One worker.
 pub struct Worker<I: PacketIo, S = Box<[Line]>> {
     io: I,
+    /// The others, where ports have fewer queues than there are workers.
+    crew: Option<Crew<I::Packet>>,
     pipeline: Pipeline<S>,
     tables: Arc<Tables>,
     filters: Vec<PortFilter>,
     instruments: Arc<WorkerInstruments>,
     settings: LoopSettings,
-    packets: Vec<I::Packet>,
-    answers: Vec<I::Packet>,
+    in_hand: I::Burst,
+    outbound: Outbound<I::Burst>,
     now: Tick,
     until_sample: u64,
 }
@@ -61,17 +65,25 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
         settings: LoopSettings,
     ) -> Self {
         Self {
+            outbound: Outbound::new(&tables, io.port_count()),
             io,
+            crew: None,
             pipeline,
             tables,
             filters,
             instruments,
             settings,
-            packets: Vec::with_capacity(BURST_MAX),
-            answers: Vec::with_capacity(BURST_MAX),
+            in_hand: I::Burst::default(),
             now: Tick::default(),
             until_sample: settings.latency_sample,
         }
+    }
+
+    /// The same worker as one of a crew.
+    #[must_use]
+    pub fn in_crew(mut self, crew: Option<Crew<I::Packet>>) -> Self {
+        self.crew = crew;
+        self
     }
 
     /// Runs until `stop` is set.
@@ -101,17 +113,22 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
                 }
             }
             if let (Some(timeout), true) = (sleep, self.settings.is_adaptive) {
-                self.io.wait(timeout);
+                self.sleep(timeout);
             }
         }
+        self.leave();
     }
 
-    /// Polls every port once; returns how many packets came.
+    /// Polls every port once, and the other workers; returns how many packets came.
+    #[inline]
     fn turn(&mut self, start: u64) -> usize {
         let mut received = 0;
         for port in 0..self.io.port_count() {
-            received += self.poll(port);
+            if self.io.can_receive(port) {
+                received += self.poll(port);
+            }
         }
+        received += self.poll_crew();
         if received > 0 && self.settings.latency_sample > 0 {
             self.until_sample = self.until_sample.saturating_sub(received as u64);
             if self.until_sample == 0 {
@@ -122,96 +139,68 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
         received
     }
 
-    /// One burst from one port, all the way to the transmit rings.
+    /// One burst from one port, all the way to the transmit rings or to the workers that it belongs to.
+    #[inline]
     fn poll(&mut self, port: usize) -> usize {
-        self.io.receive(port, self.settings.burst, &mut self.packets);
-        let received = self.packets.len();
-        self.count_poll(received);
+        let burst = self.settings.burst;
+        let is_steered = match &self.crew {
+            Some(crew) => {
+                let is_steered = crew.is_steered(port);
+                // What cannot go on is left in the device.
+                if !crew.has_way_out(burst) || is_steered && !crew.has_room(burst) {
+                    return 0;
+                }
+                is_steered
+            }
+            None => false,
+        };
+        self.io.receive(port, burst, &mut self.in_hand);
+        let received = self.in_hand.len();
+        self.instruments.turns.polls.add(1);
         if received == 0 {
+            self.instruments.turns.empty_polls.add(1);
             return 0;
         }
-        let filter = self.filters.get(port).copied().unwrap_or(PortFilter::ANY);
-        let bytes: usize = self.packets.iter().map(|packet| packet.frame().len()).sum();
         if let Some(queue) = self.instruments.queues.get(port) {
             queue.received_packets.add(received as u64);
-            queue.received_bytes.add(bytes as u64);
+            queue.received_bytes.add(self.in_hand.bytes());
         }
-        self.dispatch(filter);
-        self.flush();
-        self.answer(port);
-        self.io.free_discarded();
+        if let (true, Some(crew)) = (is_steered, &mut self.crew) {
+            crew.steer(port, &mut self.in_hand);
+        }
+        self.serve(port);
         received
     }
 
-    /// Decides on the burst and sorts the packets by what becomes of them.
-    fn dispatch(&mut self, filter: PortFilter) {
-        let verdicts = self.pipeline.process(&self.tables, filter, self.now, &mut self.packets);
-        let records = self.tables.records();
-        let drops = &self.instruments.packets.drops;
-        for (packet, verdict) in self.packets.drain(..).zip(verdicts) {
-            match *verdict {
-                Verdict::Forward(record) => match records.get(usize::from(record)) {
-                    Some(record) => self.io.stage(usize::from(record.port()), packet),
-                    None => {
-                        drops.count(DropReason::NoBackend, packet.frame().len());
-                        self.io.discard(packet);
-                    }
-                },
-                Verdict::Answer => self.answers.push(packet),
-                // No punt interfaces yet: what would be the kernel's is dropped under its own name.
-                Verdict::Punt(reason) => {
-                    drops.count(reason.drop_reason(), packet.frame().len());
-                    self.io.discard(packet);
-                }
-                // Counted where it was decided.
-                Verdict::Drop(_) => self.io.discard(packet),
-            }
-        }
-    }
-
-    /// Transmits everything staged toward backends.
-    fn flush(&mut self) {
-        for port in 0..self.io.port_count() {
-            let sent = self.flush_port(port);
-            self.instruments.packets.sent.add(sent);
-        }
-    }
-
-    /// Transmits our own replies by the port that the questions came in by.
-    fn answer(&mut self, port: usize) {
-        if self.answers.is_empty() {
+    /// Decides on the burst in hand, which came in by `port`, and sends each packet where it belongs.
+    #[inline]
+    fn serve(&mut self, port: usize) {
+        let served = self.in_hand.len();
+        if served == 0 {
             return;
         }
-        for packet in self.answers.drain(..) {
-            self.io.stage(port, packet);
-        }
-        let sent = self.flush_port(port);
-        self.instruments.packets.answered.add(sent);
-    }
+        let bucket = BURST_BOUNDS.partition_point(|bound| *bound < served as u64);
+        self.instruments.turns.bursts[bucket.min(BURST_BOUNDS.len() - 1)].add(1);
 
-    /// Transmits what is staged for one port and counts what the ring refused; returns what it took.
-    fn flush_port(&mut self, port: usize) -> u64 {
-        let flushed = self.io.flush(port);
-        if let Some(queue) = self.instruments.queues.get(port) {
-            queue.sent_packets.add(flushed.sent_packets);
-            queue.sent_bytes.add(flushed.sent_bytes);
-            queue.full.add(u64::from(flushed.refused_packets > 0));
-        }
-        let drops = &self.instruments.packets.drops;
-        drops.packets[DropReason::TxFull as usize].add(flushed.refused_packets);
-        drops.bytes[DropReason::TxFull as usize].add(flushed.refused_bytes);
-        flushed.sent_packets
-    }
-
-    fn count_poll(&self, received: usize) {
-        let turns = &self.instruments.turns;
-        turns.polls.add(1);
-        if received == 0 {
-            turns.empty_polls.add(1);
+        let filter = self.filters.get(port).copied().unwrap_or(PortFilter::ANY);
+        let verdicts = self.pipeline.process(&self.tables, filter, self.now, self.in_hand.packets());
+        let mut exit = Exit { io: &mut self.io, crew: self.crew.as_mut(), instruments: &self.instruments };
+        if let Some(to) = self.outbound.sole_port(verdicts) {
+            exit.send(to, Purpose::Forward, &mut self.in_hand);
             return;
         }
-        let bucket = BURST_BOUNDS.partition_point(|bound| *bound < received as u64);
-        turns.bursts[bucket.min(BURST_BOUNDS.len() - 1)].add(1);
+        let drops = &self.instruments.packets.drops;
+        self.outbound.sort(&mut self.in_hand, verdicts, self.tables.records(), drops);
+        self.outbound.flush(port, &mut exit);
+    }
+
+    /// Sleeps, unless another worker has something for this one.
+    fn sleep(&mut self, timeout: Duration) {
+        let Some(crew) = &mut self.crew else { return self.io.wait(timeout) };
+        if crew.lie_down() {
+            self.io.wait(timeout);
+            crew.wake();
+        }
     }
 }
 

@@ -44,7 +44,7 @@ impl Mtu {
     ) -> Result<Self, PortError> {
         let bytes = wish.unwrap_or(MTU_DEFAULT);
         let overhead = frame_overhead_bytes(dev_info);
-        check_buffers(device, bytes, overhead, pool)?;
+        check_buffers(device, bytes, overhead, pool.buffer_bytes())?;
         let min = dev_info.min_mtu;
         let stated_max = stated_mtu_max(dev_info, overhead);
         let max = interface_mtu_max(device).unwrap_or(stated_max);
@@ -88,9 +88,9 @@ impl Mtu {
 }
 
 /// The fast path reads one buffer per frame, so a frame of this MTU must fit into one.
-fn check_buffers(device: &DeviceSpec, mtu: u16, overhead: u32, pool: &Mempool) -> Result<(), PortError> {
+fn check_buffers(device: &DeviceSpec, mtu: u16, overhead: u32, buffer_bytes: u32) -> Result<(), PortError> {
     let overhead = overhead.max(FRAME_OVERHEAD_BYTES + VLAN_TAG_BYTES);
-    let (needed_bytes, buffer_bytes) = (u32::from(mtu) + overhead, pool.buffer_bytes());
+    let needed_bytes = u32::from(mtu) + overhead;
     if needed_bytes > buffer_bytes {
         let mtu_max = buffer_bytes.saturating_sub(overhead);
         return Err(PortError::MtuNeedsScatter {
@@ -143,5 +143,17 @@ mod tests {
         assert_eq!(max("net_af_packet0,iface=x,framesz=4096"), Some(4016));
         assert_eq!(max("net_af_xdp0,iface=x"), None);
         assert_eq!(max("3b:00.0"), None);
+    }
+
+    #[test]
+    fn a_frame_that_needs_two_buffers_is_refused_with_what_would_fit() {
+        let device: DeviceSpec = "3b:00.0".parse().unwrap();
+        let check = |mtu, overhead, buffer_bytes| check_buffers(&device, mtu, overhead, buffer_bytes);
+        assert!(check(1500, 18, 2048).is_ok() && check(2026, 18, 2048).is_ok());
+        assert!(check(2022, 26, 2048).is_ok() && check(2023, 26, 2048).is_err(), "the driver's own overhead");
+        let text = check(9000, 18, 2048).unwrap_err().to_string();
+        for part in ["3b:00.0", "9000", "9022", "2048", "2026"] {
+            assert!(text.contains(part), "{part} is not in: {text}");
+        }
     }
 }

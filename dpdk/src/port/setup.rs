@@ -136,7 +136,8 @@ impl Choice {
     }
 }
 
-fn describe(id: PortId, device: &DeviceSpec) -> Result<ffi::rte_eth_dev_info, PortError> {
+/// What the driver says of a port.
+pub(crate) fn describe(id: PortId, device: &DeviceSpec) -> Result<ffi::rte_eth_dev_info, PortError> {
     let mut dev_info = MaybeUninit::<ffi::rte_eth_dev_info>::zeroed();
     attempt(device, "description", || {
         // SAFETY: the port exists; the call fills the structure it is given.

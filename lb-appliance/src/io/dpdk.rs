@@ -1,20 +1,16 @@
 //! Packet I/O on DPDK queues.
 //!
-//! A worker owns one receive and one transmit queue of every port. Bursts go to and from the driver whole;
-//! per packet nothing but the buffer's own fields is touched.
+//! Bursts go to and from the driver whole; per packet nothing but the buffer's own fields is touched.
 
-use super::{Flushed, PacketIo};
+use super::{PacketBurst, PacketIo};
+use bytemuck::TransparentWrapper;
 use dpdk::{Burst, Mbuf, RxQueue, TxQueue, WaitSet};
 use lb_core::packet::Packet;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-/// Tries to hand the rest of a burst to a ring that did not take it whole. Software PMDs free their ring
-/// while they are asked, so an immediate second try often helps; more than a few is waiting.
-const TX_TRIES_MAX: usize = 4;
-
 /// An mbuf as the core sees it.
-#[derive(Debug, bytemuck::TransparentWrapper)]
+#[derive(Debug, TransparentWrapper)]
 #[repr(transparent)]
 pub struct MbufPacket(Mbuf);
 
@@ -31,24 +27,7 @@ impl Packet for MbufPacket {
 
     #[inline(always)]
     fn reframe(&mut self, grow: isize, len: usize) -> Option<&mut [u8]> {
-        let mbuf = &mut self.0;
-        let moved = mbuf.len().checked_add_signed(grow)?;
-        if len > moved + mbuf.tailroom() {
-            return None;
-        }
-        let is_moved = match usize::try_from(grow) {
-            Ok(grow) => mbuf.grow_front(grow),
-            Err(_) => mbuf.shrink_front(grow.unsigned_abs()),
-        };
-        if !is_moved {
-            return None;
-        }
-        if len <= moved {
-            mbuf.truncate(len).then_some(())?
-        } else {
-            mbuf.append(len - moved).map(drop)?
-        }
-        Some(mbuf.data_mut())
+        self.0.reframe(grow, len)
     }
 
     #[inline(always)]
@@ -62,98 +41,100 @@ impl Packet for MbufPacket {
     }
 }
 
+/// A burst of mbufs, seen as packets where it lies.
+impl PacketBurst for Burst {
+    type Packet = MbufPacket;
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    #[inline(always)]
+    fn packets(&mut self) -> &mut [MbufPacket] {
+        MbufPacket::wrap_slice_mut(self.as_mut_slice())
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        self.as_slice().iter().map(|mbuf| mbuf.packet_len() as u64).sum()
+    }
+
+    #[inline(always)]
+    fn push(&mut self, packet: MbufPacket) -> Result<(), MbufPacket> {
+        self.push(packet.0).map_err(MbufPacket)
+    }
+
+    #[inline(always)]
+    fn drain(&mut self) -> impl Iterator<Item = MbufPacket> {
+        self.drain().map(MbufPacket)
+    }
+
+    #[inline(always)]
+    fn clear(&mut self) {
+        self.free_all();
+    }
+}
+
+/// One worker's queues on one port.
+#[derive(Default)]
+pub struct PortQueues {
+    /// To receive from, if it has one.
+    pub rx: Option<RxQueue>,
+    /// To transmit by, if it has one.
+    pub tx: Option<TxQueue>,
+}
+
 /// One worker's queues on every port.
 pub struct DpdkIo {
-    ports: Vec<QueuePair>,
-    received: Burst,
-    discarded: Burst,
+    ports: Vec<PortQueues>,
     wait: WaitSet,
     wakes_for_packets: bool,
     cycles: CycleClock,
 }
 
-struct QueuePair {
-    rx: RxQueue,
-    tx: TxQueue,
-    staged: Burst,
-}
-
 impl DpdkIo {
-    /// I/O over one queue pair per port, in the order of the configuration. `wait_fds` are the descriptors
-    /// to sleep on.
-    pub fn new(queues: Vec<(RxQueue, TxQueue)>, wait_fds: &[RawFd]) -> Self {
-        Self {
-            ports: queues.into_iter().map(|(rx, tx)| QueuePair { rx, tx, staged: Burst::new() }).collect(),
-            received: Burst::new(),
-            discarded: Burst::new(),
-            wait: WaitSet::new(wait_fds),
-            wakes_for_packets: !wait_fds.is_empty(),
-            cycles: CycleClock::new(),
-        }
+    /// I/O over the queues of each port, in the order of the configuration. `bell` is a descriptor that ends a
+    /// sleep besides those of the queues.
+    pub fn new(ports: Vec<PortQueues>, bell: Option<RawFd>) -> Self {
+        let queues = || ports.iter().filter_map(|port| port.rx.as_ref());
+        let fds: Vec<RawFd> = queues().flat_map(|rx| rx.wait_fds()).copied().chain(bell).collect();
+        // One queue that cannot wake anybody is enough to forbid long sleeps.
+        let wakes_for_packets = !fds.is_empty() && queues().all(|rx| !rx.wait_fds().is_empty());
+        Self { ports, wait: WaitSet::new(&fds), wakes_for_packets, cycles: CycleClock::new() }
     }
-}
-
-fn bytes(burst: &Burst) -> u64 {
-    burst.as_slice().iter().map(|mbuf| mbuf.packet_len() as u64).sum()
 }
 
 impl PacketIo for DpdkIo {
     type Packet = MbufPacket;
+    type Burst = Burst;
 
     fn port_count(&self) -> usize {
         self.ports.len()
     }
 
     #[inline]
-    fn receive(&mut self, port: usize, max: usize, into: &mut Vec<MbufPacket>) {
-        let Some(pair) = self.ports.get_mut(port) else { return };
-        pair.rx.rx_at_most(&mut self.received, max);
-        into.extend(self.received.drain().map(MbufPacket));
+    fn can_receive(&self, port: usize) -> bool {
+        self.ports.get(port).is_some_and(|queues| queues.rx.is_some())
     }
 
     #[inline]
-    fn stage(&mut self, port: usize, packet: MbufPacket) {
-        // At most one burst is staged between two flushes, and a burst fits; what does not is freed.
-        if let Some(pair) = self.ports.get_mut(port) {
-            let refused = pair.staged.push(packet.0);
-            debug_assert!(refused.is_ok(), "more than a burst staged");
-        }
+    fn can_transmit(&self, port: usize) -> bool {
+        self.ports.get(port).is_some_and(|queues| queues.tx.is_some())
     }
 
     #[inline]
-    fn flush(&mut self, port: usize) -> Flushed {
-        let Some(pair) = self.ports.get_mut(port) else { return Flushed::default() };
-        if pair.staged.is_empty() {
-            return Flushed::default();
-        }
-        let (packets, total_bytes) = (pair.staged.len() as u64, bytes(&pair.staged));
-        for _ in 0..TX_TRIES_MAX {
-            pair.tx.tx(&mut pair.staged);
-            if pair.staged.is_empty() {
-                break;
-            }
-        }
-        let (refused_packets, refused_bytes) = (pair.staged.len() as u64, bytes(&pair.staged));
-        pair.staged.free_all();
-        Flushed {
-            sent_packets: packets - refused_packets,
-            sent_bytes: total_bytes - refused_bytes,
-            refused_packets,
-            refused_bytes,
+    fn receive(&mut self, port: usize, max: usize, into: &mut Burst) {
+        if let Some(rx) = self.ports.get_mut(port).and_then(|queues| queues.rx.as_mut()) {
+            rx.rx_at_most(into, max);
         }
     }
 
     #[inline]
-    fn discard(&mut self, packet: MbufPacket) {
-        if let Err(mbuf) = self.discarded.push(packet.0) {
-            self.discarded.free_all();
-            drop(mbuf);
+    fn transmit(&mut self, port: usize, burst: &mut Burst) {
+        if let Some(tx) = self.ports.get_mut(port).and_then(|queues| queues.tx.as_mut()) {
+            tx.tx(burst);
         }
-    }
-
-    #[inline]
-    fn free_discarded(&mut self) {
-        self.discarded.free_all();
     }
 
     #[inline]

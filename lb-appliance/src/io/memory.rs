@@ -1,27 +1,44 @@
 //! Packet I/O in plain memory: the worker loop without a NIC.
 //!
 //! Used by tests of the loop. A port is a queue of frames in and a list of frames out, with a transmit
-//! ring of bounded size so that a full ring can be seen.
+//! ring of bounded size so that a full ring can be seen; a worker may have either, both or none.
 
-use super::{Flushed, PacketIo};
+use super::{PacketBurst, PacketIo};
 use lb_core::packet::{Frame, Packet};
-use std::collections::VecDeque;
+use lb_core::pipeline::BURST_MAX;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-/// One port in memory.
-#[derive(Debug)]
+/// One worker's part of a port in memory.
+#[derive(Debug, Default)]
 pub struct MemoryPort {
-    input: Receiver<Frame>,
-    output: Sender<Frame>,
-    staged: VecDeque<Frame>,
+    input: Option<Receiver<Frame>>,
+    output: Option<Sender<Frame>>,
     ring_len: usize,
+    ring_free: usize,
 }
 
 impl MemoryPort {
-    /// A port that takes at most `ring_len` frames per flush.
+    /// A port whose ring takes at most `ring_len` frames between two calls of [`PacketIo::receive`].
     pub fn new(input: Receiver<Frame>, output: Sender<Frame>, ring_len: usize) -> Self {
-        Self { input, output, staged: VecDeque::new(), ring_len }
+        Self::without_queues().receiving(input).transmitting(output, ring_len)
+    }
+
+    /// A port on which the worker has no queues.
+    pub fn without_queues() -> Self {
+        Self::default()
+    }
+
+    /// The same port with a receive queue.
+    #[must_use]
+    pub fn receiving(self, input: Receiver<Frame>) -> Self {
+        Self { input: Some(input), ..self }
+    }
+
+    /// The same port with a transmit ring, see [`Self::new`]. Without a receive queue nothing ever empties it.
+    #[must_use]
+    pub fn transmitting(self, output: Sender<Frame>, ring_len: usize) -> Self {
+        Self { output: Some(output), ring_len, ring_free: ring_len, ..self }
     }
 }
 
@@ -39,39 +56,70 @@ impl MemoryIo {
     }
 }
 
+impl PacketBurst for Vec<Frame> {
+    type Packet = Frame;
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn packets(&mut self) -> &mut [Frame] {
+        self
+    }
+
+    fn bytes(&self) -> u64 {
+        self.iter().map(|frame| frame.frame().len() as u64).sum()
+    }
+
+    fn push(&mut self, packet: Frame) -> Result<(), Frame> {
+        if self.len() >= BURST_MAX {
+            return Err(packet);
+        }
+        self.push(packet);
+        Ok(())
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = Frame> {
+        self.drain(..)
+    }
+
+    fn clear(&mut self) {
+        self.clear();
+    }
+}
+
 impl PacketIo for MemoryIo {
     type Packet = Frame;
+    type Burst = Vec<Frame>;
 
     fn port_count(&self) -> usize {
         self.ports.len()
     }
 
+    fn can_receive(&self, port: usize) -> bool {
+        self.ports.get(port).is_some_and(|port| port.input.is_some())
+    }
+
+    fn can_transmit(&self, port: usize) -> bool {
+        self.ports.get(port).is_some_and(|port| port.output.is_some())
+    }
+
     fn receive(&mut self, port: usize, max: usize, into: &mut Vec<Frame>) {
-        into.extend(self.ports[port].input.try_iter().take(max));
-    }
-
-    fn stage(&mut self, port: usize, packet: Frame) {
-        self.ports[port].staged.push_back(packet);
-    }
-
-    fn flush(&mut self, port: usize) -> Flushed {
         let port = &mut self.ports[port];
-        let mut flushed = Flushed::default();
-        for (index, frame) in port.staged.drain(..).enumerate() {
-            let bytes = frame.frame().len() as u64;
-            // A receiver that is gone is a link that is down: the ring takes nothing.
-            if index < port.ring_len && port.output.send(frame).is_ok() {
-                flushed.sent_packets += 1;
-                flushed.sent_bytes += bytes;
-            } else {
-                flushed.refused_packets += 1;
-                flushed.refused_bytes += bytes;
-            }
-        }
-        flushed
+        port.ring_free = port.ring_len;
+        into.extend(port.input.iter().flat_map(Receiver::try_iter).take(max));
     }
 
-    fn discard(&mut self, _packet: Frame) {}
+    fn transmit(&mut self, port: usize, burst: &mut Vec<Frame>) {
+        let port = &mut self.ports[port];
+        let count = burst.len().min(port.ring_free);
+        let Some(output) = &port.output else { return };
+        port.ring_free -= count;
+        for frame in burst.drain(..count) {
+            // Nobody looks at the frames: they are sent all the same.
+            let _ = output.send(frame);
+        }
+    }
 
     fn now_nanos(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64

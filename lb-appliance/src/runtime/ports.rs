@@ -1,13 +1,15 @@
-//! Opening DPDK: the EAL, one pool of packet buffers, and every configured port with a queue per worker.
+//! Opening DPDK: the EAL, one pool of packet buffers, and every configured port with a queue per worker, or as
+//! many as the device has.
 //!
 //! Fields are dropped in the order in which they are declared: ports before buffers before the EAL.
 
 use crate::config::model::{Config, Memory, Port as PortSettings};
+use crate::io::dpdk::PortQueues;
+use crate::io::handover::{self, QueueOwners};
 use crate::logging;
 use anyhow::{Context, Result, bail};
 use dpdk::{
-    DeviceSpec, Eal, EalConfig, EalHandle, Mempool, MempoolConfig, Port, PortConfig, RxQueue, Started,
-    TxQueue,
+    DeviceSpec, Eal, EalConfig, EalHandle, Mempool, MempoolConfig, Port, PortConfig, QueueLimits, Started,
 };
 use lb_core::headers::PortFilter;
 use lb_core::pipeline::BURST_MAX;
@@ -21,33 +23,40 @@ const FRAME_OVERHEAD_LEN: u32 = 26;
 /// Buffers of the pool's per-thread cache.
 const POOL_CACHE: u32 = 256;
 
-/// The queues of one worker: a pair for each port.
-pub(super) type WorkerQueues = Vec<(RxQueue, TxQueue)>;
+/// The queues of one worker, by port.
+pub(super) type WorkerQueues = Vec<PortQueues>;
 
 /// Everything that DPDK gave us.
 pub(super) struct OpenPorts {
     ports: Vec<(String, Port<Started>)>,
+    owners: Vec<QueueOwners>,
     pool: Mempool,
     eal: Eal,
 }
 
 impl OpenPorts {
-    /// Opens everything that the configuration names, with one queue pair per worker and port: the ports,
-    /// and the queues of each worker. Queues are to be dropped before the ports.
+    /// Opens everything that the configuration names, with a queue pair per worker on each port that has so
+    /// many: the ports, and the queues of each worker. Queues are to be dropped before the ports.
     pub(super) fn open(config: &Config) -> Result<(Self, Vec<WorkerQueues>)> {
         let workers = config.dataplane.workers.len().max(1);
         let devices = devices(config)?;
         dpdk::log::set_sink(logging::dpdk_line);
         let eal = Eal::init(&eal_config(config, &devices))?;
-        let pool = Mempool::new(&eal, &pool_config(config, workers)?)?;
+        let owners = queue_owners(&eal, config, &devices, workers)?;
+        let pool = Mempool::new(&eal, &pool_config(config, workers, &owners)?)?;
         let mut queues: Vec<WorkerQueues> = (0..workers).map(|_| Vec::new()).collect();
         let mut ports = Vec::new();
-        for (settings, device) in config.dataplane.ports.iter().zip(&devices) {
-            let port = open_port(&eal, &pool, settings, device, workers, &mut queues)
-                .with_context(|| format!("port `{}` cannot be opened", settings.name))?;
+        for ((settings, device), owners) in config.dataplane.ports.iter().zip(&devices).zip(&owners) {
+            let port = open_port(&eal, &pool, settings, device, owners, &mut queues)
+                .with_context(|| cannot_open(settings))?;
             ports.push((settings.name.clone(), port));
         }
-        Ok((Self { ports, pool, eal }, queues))
+        Ok((Self { ports, owners, pool, eal }, queues))
+    }
+
+    /// Which worker owns which queue, by port.
+    pub(super) fn owners(&self) -> &[QueueOwners] {
+        &self.owners
     }
 
     /// The ports with their names, in the order of the configuration.
@@ -101,17 +110,42 @@ fn eal_config(config: &Config, devices: &[DeviceSpec]) -> EalConfig {
     }
 }
 
-fn pool_config(config: &Config, workers: usize) -> Result<MempoolConfig> {
+fn cannot_open(settings: &PortSettings) -> String {
+    format!("port `{}` cannot be opened", settings.name)
+}
+
+/// A queue per worker each way, or what the device has.
+fn queue_owners(
+    eal: &Eal,
+    config: &Config,
+    devices: &[DeviceSpec],
+    workers: usize,
+) -> Result<Vec<QueueOwners>> {
+    let owners = |(index, (settings, device)): (usize, (&PortSettings, &DeviceSpec))| {
+        let QueueLimits { rx, tx } =
+            Port::queue_limits(eal, device).with_context(|| cannot_open(settings))?;
+        // A device without queues of a kind is refused when it is configured, by a message of its own.
+        let count = |limit: u16| workers.min(usize::from(limit)).max(1);
+        Ok(QueueOwners::new(index, count(rx), count(tx), workers))
+    };
+    config.dataplane.ports.iter().zip(devices).enumerate().map(owners).collect()
+}
+
+fn pool_config(config: &Config, workers: usize, owners: &[QueueOwners]) -> Result<MempoolConfig> {
     let mbufs = config.dataplane.memory.mbufs_per_numa_node;
     let rings: usize = config
         .dataplane
         .ports
         .iter()
-        .map(|port| usize::from(port.rx_descriptors) + usize::from(port.tx_descriptors))
+        .zip(owners)
+        .map(|(port, owners)| {
+            owners.receive.len() * usize::from(port.rx_descriptors)
+                + owners.transmit.len() * usize::from(port.tx_descriptors)
+        })
         .sum();
     // Rings full in both directions, a burst in hand per port, and what each worker's cache may hold back.
     let in_hand = BURST_MAX * config.dataplane.ports.len() + POOL_CACHE as usize * 3 / 2;
-    let needed = workers * (rings + in_hand);
+    let needed = rings + workers * in_hand + handover::packets_max(workers, owners);
     if (mbufs as usize) < needed {
         bail!(
             "dataplane.memory.mbufs_per_numa_node is {mbufs}, but {workers} worker(s) with these descriptor \
@@ -134,16 +168,16 @@ fn open_port(
     pool: &Mempool,
     settings: &PortSettings,
     device: &DeviceSpec,
-    workers: usize,
+    owners: &QueueOwners,
     queues: &mut [WorkerQueues],
 ) -> Result<Port<Started>> {
-    let count = u16::try_from(workers).context("more workers than a port has queues")?;
+    let count = |owners: &[usize]| u16::try_from(owners.len()).context("more workers than a port has queues");
     let port = Port::configure(
         eal,
         device,
         &PortConfig {
-            rx_queues: count,
-            tx_queues: count,
+            rx_queues: count(&owners.receive)?,
+            tx_queues: count(&owners.transmit)?,
             rx_descriptors: settings.rx_descriptors,
             tx_descriptors: settings.tx_descriptors,
             mtu: Some(settings.mtu),
@@ -153,9 +187,21 @@ fn open_port(
         pool,
     )?;
     let (port, rx, tx) = port.start()?;
-    for (worker, pair) in queues.iter_mut().zip(rx.into_iter().zip(tx)) {
-        worker.push(pair);
+    let mut per_worker: Vec<PortQueues> = queues.iter().map(|_| PortQueues::default()).collect();
+    for (owner, rx) in owners.receive.iter().zip(rx) {
+        per_worker[*owner].rx = Some(rx);
     }
+    for (owner, tx) in owners.transmit.iter().zip(tx) {
+        per_worker[*owner].tx = Some(tx);
+    }
+    for (worker, own) in queues.iter_mut().zip(per_worker) {
+        worker.push(own);
+    }
+    log_port(settings, &port, queues.len(), owners);
+    Ok(port)
+}
+
+fn log_port(settings: &PortSettings, port: &Port<Started>, workers: usize, owners: &QueueOwners) {
     let info = port.info();
     let [a, b, c, d, e, f] = info.mac;
     tracing::info!(
@@ -165,10 +211,31 @@ fn open_port(
         driver = %info.driver,
         mac = %format_args!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"),
         mtu = info.mtu,
-        queues = count,
+        rx_queues = info.rx_queues,
+        tx_queues = info.tx_queues,
+        distribution = distribution(workers, owners),
         rss = info.rss,
+        rx_ipv4_checksum = info.rx_ipv4_checksum,
         fast_free = info.fast_free,
         "port open"
     );
-    Ok(port)
+    if owners.is_steered(workers) {
+        tracing::info!(
+            event = "software_distribution",
+            port = %settings.name,
+            rx_queues = info.rx_queues,
+            workers,
+            "the device has fewer receive queues than there are workers: their owners spread flows over all \
+             workers; more queues (net_af_packet: `qpairs=N`, net_af_xdp: `queue_count=N`) would cost less"
+        );
+    }
+}
+
+/// Who spreads the frames of a port over the workers.
+fn distribution(workers: usize, owners: &QueueOwners) -> &'static str {
+    match (workers, owners.is_steered(workers)) {
+        (1, _) => "one worker",
+        (_, true) => "software",
+        (_, false) => "device",
+    }
 }

@@ -3,9 +3,12 @@
 //! A worker builds its connection table on its own thread, so that the memory is local to its CPU. The
 //! controller learns whether each worker came up before it says that the balancer forwards.
 
+mod memory;
+
 use super::ports::WorkerQueues;
 use crate::instruments::WorkerInstruments;
-use crate::io::dpdk::DpdkIo;
+use crate::io::dpdk::{DpdkIo, MbufPacket};
+use crate::io::handover::{Crew, QueueOwners};
 use crate::worker::{LoopSettings, Worker};
 use anyhow::{Context, Result, anyhow};
 use dpdk::EalHandle;
@@ -15,7 +18,7 @@ use lb_core::headers::PortFilter;
 use lb_core::hw::Level;
 use lb_core::pipeline::Pipeline;
 use lb_core::tables::Tables;
-use std::os::fd::RawFd;
+use memory::TableMemory;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -34,6 +37,8 @@ pub(super) struct WorkerPlan {
     pub(super) connection_entries: usize,
     pub(super) tables: Arc<Tables>,
     pub(super) filters: Vec<PortFilter>,
+    /// Which worker owns which queue, by port.
+    pub(super) owners: Vec<QueueOwners>,
 }
 
 /// The running workers.
@@ -46,12 +51,13 @@ pub(super) struct Workers {
 /// One worker's share of everything, on its way into its thread.
 struct Start {
     queues: WorkerQueues,
+    crew: Option<Crew<MbufPacket>>,
     plan: WorkerPlan,
     cpu: Option<u32>,
     eal: EalHandle,
     instruments: Arc<WorkerInstruments>,
     stop: Arc<AtomicBool>,
-    ready: SyncSender<Result<()>>,
+    ready: SyncSender<Result<TableMemory>>,
 }
 
 impl Workers {
@@ -60,7 +66,9 @@ impl Workers {
         let (ready, started) = sync_channel(all_queues.len());
         let mut workers =
             Self { threads: Vec::new(), instruments: Vec::new(), stop: Arc::new(AtomicBool::new(false)) };
-        log_table(plan.connection_entries, all_queues.len());
+        let crew = Crew::assemble(all_queues.len(), &plan.owners)
+            .context("workers cannot be connected: raise the limit of open files")?;
+        let mut crew = crew.into_iter();
         for (index, queues) in all_queues.into_iter().enumerate() {
             let cpu = plan.cpus.get(index).copied();
             let label = cpu.map_or_else(|| format!("w{index}"), |cpu| cpu.to_string());
@@ -70,7 +78,7 @@ impl Workers {
             workers.instruments.push(Arc::clone(&instruments));
             let stop = Arc::clone(&workers.stop);
             let (ready, eal, plan) = (ready.clone(), eal.clone(), plan.clone());
-            let start = Start { queues, plan, cpu, eal, instruments, stop, ready };
+            let start = Start { queues, crew: crew.next(), plan, cpu, eal, instruments, stop, ready };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || start.run())
@@ -78,10 +86,12 @@ impl Workers {
             workers.threads.push(thread);
         }
         drop(ready);
+        let mut tables = Vec::new();
         for _ in &workers.instruments {
             let result = started.recv_timeout(START_TIMEOUT);
-            result.map_err(|_| anyhow!("a worker did not come up within {START_TIMEOUT:?}"))??;
+            tables.push(result.map_err(|_| anyhow!("a worker did not come up within {START_TIMEOUT:?}"))??);
         }
+        memory::log(&tables);
         Ok(workers)
     }
 
@@ -111,44 +121,34 @@ impl Drop for Workers {
 impl Start {
     /// The worker thread.
     fn run(self) {
-        let Self { queues, plan, cpu, eal, instruments, stop, ready } = self;
+        let ready = self.ready.clone();
+        if let Err(error) = self.work() {
+            let _ = ready.send(Err(error));
+        }
+    }
+
+    /// Sets everything up on this thread, says so, and forwards until told to stop.
+    fn work(self) -> Result<()> {
+        let Self { queues, crew, plan, cpu, eal, instruments, stop, ready } = self;
         if let Some(cpu) = cpu {
-            let pinned = dpdk::affinity::pin_current(&[cpu]);
-            if let Err(error) = pinned {
-                let _ = ready.send(Err(anyhow!(
+            dpdk::affinity::pin_current(&[cpu]).map_err(|error| {
+                anyhow!(
                     "a worker cannot run on CPU {cpu} ({error}): name a CPU in dataplane.workers that exists \
                      and that this process may use"
-                )));
-                return;
-            }
+                )
+            })?;
         }
         // Registered threads have the pool's cache to themselves.
-        let registered = match eal.register_thread() {
-            Ok(guard) => guard,
-            Err(error) => {
-                let _ = ready.send(Err(error.into()));
-                return;
-            }
-        };
-        let descriptors: Vec<RawFd> = queues.iter().flat_map(|(rx, _)| rx.wait_fds().to_vec()).collect();
-        let io = DpdkIo::new(queues, &descriptors);
-        let connections = ConnTable::with_capacity(plan.connection_entries);
+        let registered = eal.register_thread()?;
+        let io = DpdkIo::new(queues, crew.as_ref().map(Crew::bell));
+        let mut arena = memory::allocate(plan.connection_entries)?;
+        let table = TableMemory::of(&arena);
+        let connections = ConnTable::new(&mut *arena);
         let pipeline = Pipeline::new(connections, Arc::clone(&instruments.packets), Level::detect());
         let worker = Worker::new(io, pipeline, plan.tables, plan.filters, instruments, plan.settings);
-        let _ = ready.send(Ok(()));
-        worker.run(&stop);
+        let _ = ready.send(Ok(table));
+        worker.in_crew(crew).run(&stop);
         drop(registered);
+        Ok(())
     }
-}
-
-fn log_table(entries: usize, workers: usize) {
-    let lines = ConnTable::<Box<[lb_core::conn::Line]>>::lines_for(entries);
-    tracing::info!(
-        event = "connection_table",
-        entries_per_worker = lines * lb_core::hw::LINE_ENTRIES,
-        mib_per_worker = (lines * size_of::<lb_core::conn::Line>()) >> 20,
-        workers,
-        instructions = Level::detect().name(),
-        "connection tables"
-    );
 }

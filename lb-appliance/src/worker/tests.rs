@@ -1,11 +1,15 @@
 //! The worker loop over memory ports: everything that comes in is accounted for, whatever becomes of it.
 
+mod mixed;
+mod shared;
+
 use super::*;
 use crate::io::memory::{MemoryIo, MemoryPort};
 use lb_core::conn::ConnTable;
 use lb_core::counters::WorkerCounters;
 use lb_core::hw::Level;
-use lb_core::packet::Frame;
+use lb_core::packet::{Frame, Packet};
+use lb_core::reason::DropReason;
 use lb_core::spec::{BackendSpec, BackendState, Egress, Mode, PoolSpec, ServiceSpec, Spec};
 use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::ipv4::{self, MutableIpv4Packet};
@@ -14,19 +18,20 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 const PORT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const BACKEND_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
 
-fn tables() -> Arc<Tables> {
-    let backend = BackendSpec {
-        address: "10.0.0.9".parse().unwrap(),
+/// Tables with one backend behind each of `ports`.
+fn tables_over(ports: &[u8]) -> Arc<Tables> {
+    let backend = |(index, &port): (u8, &u8)| BackendSpec {
+        address: [10, 0, 0, 9 + index].into(),
         weight: 1,
         state: BackendState::Active,
-        egress: Egress { port: 1, mtu: 1500, source_mac: PORT_MAC, next_hop_mac: BACKEND_MAC },
+        egress: Egress { port, mtu: 1500, source_mac: PORT_MAC, next_hop_mac: BACKEND_MAC },
         mode: Mode::L2Dsr,
     };
     let spec = Spec {
         seed: 1,
         maglev_size: 7,
         timeouts: lb_core::clock::Timeouts::default(),
-        pools: vec![PoolSpec { backends: vec![backend] }],
+        pools: vec![PoolSpec { backends: (0..).zip(ports).map(backend).collect() }],
         services: vec![ServiceSpec {
             addresses: vec!["203.0.113.10".parse().unwrap()],
             ports: vec![80],
@@ -68,7 +73,12 @@ struct Bench {
 }
 
 fn bench(ring_len: usize, latency_sample: u64) -> Bench {
-    let tables = tables();
+    bench_over(&[1], ring_len, latency_sample)
+}
+
+/// Two ports; backends behind `backend_ports`.
+fn bench_over(backend_ports: &[u8], ring_len: usize, latency_sample: u64) -> Bench {
+    let tables = tables_over(backend_ports);
     let (input, first_input) = channel();
     let (_, second_input) = channel();
     let (mut outputs, mut ports) = (Vec::new(), Vec::new());

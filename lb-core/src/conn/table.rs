@@ -6,7 +6,7 @@
 
 use super::line::{Class, Entry, Line};
 use crate::clock::{Tick, Timeouts};
-use crate::hw::{Isa, LINE_ENTRIES, Masked, Portable};
+use crate::hw::{self, Isa, LINE_ENTRIES, Masked, Portable};
 use std::ops::DerefMut;
 
 /// Where an entry is. Valid until the table changes.
@@ -182,6 +182,12 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
     #[inline(always)]
     fn line_mut(&mut self, index: u32) -> &mut Line {
         &mut self.lines[index as usize]
+    }
+
+    /// Hints that the home line of `tag` is needed later in this burst.
+    #[inline(always)]
+    pub fn prefetch_far(&self, tag: u64) {
+        hw::prefetch_far(self.lines.as_ptr().wrapping_add(self.home(tag) as usize));
     }
 
     /// The entry of `tag` in its home line.
