@@ -22,6 +22,8 @@ enum Command {
     Check(cli::check::CheckArgs),
     /// Send a capture through the production pipeline, without NIC or privileges
     Replay(cli::replay::ReplayArgs),
+    /// Measure how long the production pipeline takes for a packet, without NIC or privileges
+    Bench(cli::bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -29,5 +31,6 @@ fn main() -> ExitCode {
         Command::Run(arguments) => cli::run::run(&arguments),
         Command::Check(arguments) => cli::check::run(&arguments),
         Command::Replay(arguments) => cli::replay::run(&arguments),
+        Command::Bench(arguments) => cli::bench::run(&arguments),
     }
 }

@@ -1,5 +1,6 @@
 //! The subcommands, one file each, and what they share: exit codes and the way to a configuration.
 
+pub mod bench;
 pub mod check;
 pub mod replay;
 pub mod run;
