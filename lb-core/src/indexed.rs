@@ -10,7 +10,6 @@ use zerocopy::FromZeros;
 pub const PLACES: usize = 1 << u16::BITS;
 
 /// One value per 16-bit index. It derefs to the places in use; the others hold the all-zero value.
-#[derive(Debug)]
 pub struct Indexed<T> {
     places: Box<[T; PLACES]>,
     len: usize,
@@ -66,6 +65,13 @@ impl<T> Deref for Indexed<T> {
 impl<T> DerefMut for Indexed<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.places[..self.len]
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Indexed<T> {
+    /// The places in use: nobody wants to read 65,536 zeroes.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_list().entries(self.iter()).finish()
     }
 }
 

@@ -10,6 +10,11 @@ PACKAGES_TEST=(tcpdump tshark prometheus jq)
 # Benchmark: the plain DPDK forwarder (dpdk-testpmd) and a traffic source (trafgen).
 PACKAGES_BENCH=(dpdk-dev netsniff-ng)
 
+# Gate on instructions per packet (callgrind).
+PACKAGES_GATE=(valgrind)
+# Plots of the scaling benchmark.
+PACKAGES_PLOT=(gnuplot-nox jq)
+
 # The toolchain the manifest asks for; the only thing that is expected to be there already.
 RUST_VERSION_MIN=1.95
 
