@@ -37,6 +37,14 @@ pub(crate) struct Placed {
     pub(crate) now: Tick,
 }
 
+impl Entry {
+    #[inline(always)]
+    fn new(tag: u64, placed: Placed) -> Self {
+        let Placed { record, class, now } = placed;
+        Self { lo: (tag >> 16) as u32, hi: (tag >> 48) as u16, record, tick: now, class }
+    }
+}
+
 /// Relocation stops above this load: beyond it, a flood would make every insertion walk six more lines.
 const RELOCATION_LOAD_MAX_PERCENT: usize = 85;
 
@@ -279,9 +287,7 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
         placed: Placed,
         timeouts: &Timeouts,
     ) -> Inserted {
-        let Placed { record, class, now } = placed;
-        let new = Entry { lo: Self::lo(tag), hi: Self::hi(tag), record, tick: now, class };
-        let home = self.home(tag);
+        let (home, new, now) = (self.home(tag), Entry::new(tag, placed), placed.now);
         if let Some(entry) = self.line(home).free_entry() {
             self.line_mut(home).put(entry, new, false);
             self.taken += 1;
@@ -294,12 +300,13 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
             let entry = self.line(home).oldest(isa, embryonic, now);
             return self.replace(home, entry, new, timeouts);
         }
-        self.insert_hard(home, new, is_crowded, timeouts)
+        self.insert_hard(tag, placed, is_crowded, timeouts)
     }
 
     /// The rest of an insertion whose home line is full.
     #[inline(never)]
-    fn insert_hard(&mut self, home: u32, new: Entry, is_crowded: bool, timeouts: &Timeouts) -> Inserted {
+    fn insert_hard(&mut self, tag: u64, placed: Placed, is_crowded: bool, timeouts: &Timeouts) -> Inserted {
+        let (home, new) = (self.home(tag), Entry::new(tag, placed));
         if !is_crowded {
             if self.insert_alternate(home, new) == Inserted::Fresh {
                 return Inserted::Fresh;

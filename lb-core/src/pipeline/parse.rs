@@ -113,14 +113,16 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     }
 
     /// Positions of the frames that are IPv6 by their ethertype, and those of all others first.
-    fn split(&mut self) -> (Set, Set) {
-        let all = Set::first(self.packets.len());
+    fn split(&self) -> (Set, Set) {
         let mut v6 = Set::default();
-        for (at, packet) in all.of_fetched::<FRAME_LOOK_AHEAD, P>(self.packets) {
+        for (at, packet) in self.packets.iter().enumerate() {
+            if let Some(ahead) = self.packets.get(at + FRAME_LOOK_AHEAD) {
+                ahead.prefetch();
+            }
             let head = packet.frame().first_chunk::<14>();
             v6.add_if(at, head.is_some_and(|head| u16::from_le_bytes([head[12], head[13]]) == IPV6_LE));
         }
-        (all - v6, v6)
+        (Set::first(self.packets.len()) - v6, v6)
     }
 
     /// The full parser, for everything that is not plain.
