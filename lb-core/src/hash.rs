@@ -146,16 +146,30 @@ impl<I: Isa> LoadedKeys<I> {
         protocol: u8,
         hash: &mut FlowHash,
     ) -> u64 {
+        let last = u64::from(DOMAIN_V6 | u32::from(protocol)) << 32 | u64::from(u32::from_le_bytes(ports));
+        let last = self.isa.load(&(u128::from(last) << 64).to_le_bytes());
+        self.finish(self.isa.xor(self.absorb(source, destination), last), hash)
+    }
+
+    /// [`Self::v6`] of the wire's own bytes: source, destination, ports, and four more that do not matter.
+    #[inline(always)]
+    pub(crate) fn v6_wire(&self, flow: &[u8; 40], protocol: u8, hash: &mut FlowHash) -> u64 {
+        let part = |at: usize| flow[at..].first_chunk::<16>().expect("constant offsets");
+        // Ports at bytes 8..12, as the last block wants them; what lies before them is cleared.
+        let last = self.isa.without_low(self.isa.load(part(24)));
+        let last = self.isa.with_last_word(last, DOMAIN_V6 | u32::from(protocol));
+        self.finish(self.isa.xor(self.absorb(part(0), part(16)), last), hash)
+    }
+
+    #[inline(always)]
+    fn absorb(&self, source: &[u8; 16], destination: &[u8; 16]) -> I::Block {
         let isa = self.isa;
         let mut state = isa.xor(isa.load(source), self.keys[5]);
         state = isa.aes_round(state, self.keys[6]);
         state = isa.aes_round(state, self.keys[7]);
         state = isa.xor(state, isa.load(destination));
         state = isa.aes_round(state, self.keys[8]);
-        state = isa.aes_round(state, self.keys[9]);
-        let last = u64::from(DOMAIN_V6 | u32::from(protocol)) << 32 | u64::from(u32::from_le_bytes(ports));
-        let last = isa.load(&(u128::from(last) << 64).to_le_bytes());
-        self.finish(isa.xor(state, last), hash)
+        isa.aes_round(state, self.keys[9])
     }
 
     #[inline(always)]

@@ -193,6 +193,12 @@ pub(crate) fn headers_of_hit(size: Size, is_v6: bool) -> Headers {
     }
 }
 
+/// The bytes of a plain IPv6 packet from the source address to the eight behind the start of the ports.
+#[inline(always)]
+pub(crate) fn flow_v6(head: &[u8; V6_LEN]) -> &[u8; 40] {
+    bytes(head, 22)
+}
+
 /// Destination address and port, in host order, and protocol of a plain IPv4 packet.
 #[inline(always)]
 pub(crate) fn target_v4(frame: &[u8]) -> Option<(u32, u16, u8)> {

@@ -42,6 +42,8 @@ pub trait Isa: Copy {
     fn aes_round(self, state: Self::Block, key: Self::Block) -> Self::Block;
     /// The block with its bytes 12..16 replaced by `word`, little-endian.
     fn with_last_word(self, block: Self::Block, word: u32) -> Self::Block;
+    /// The block with its bytes 0..8 zero.
+    fn without_low(self, block: Self::Block) -> Self::Block;
     /// Bytes 0..8 as a little-endian word.
     fn low(self, block: Self::Block) -> u64;
     /// The block to memory; byte 0 is the lowest.

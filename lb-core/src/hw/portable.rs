@@ -96,6 +96,12 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    fn without_low(self, mut block: Self::Block) -> Self::Block {
+        block[..8].fill(0);
+        block
+    }
+
+    #[inline(always)]
     fn low(self, block: Self::Block) -> u64 {
         u128::from_le_bytes(block) as u64
     }

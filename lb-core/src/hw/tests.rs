@@ -37,6 +37,7 @@ impl Kernel for Compare {
             assert_eq!(isa.low(fast), Portable.low(slow));
         };
         same(isa.xor(fast_a, fast_b), Portable.xor(self.a, self.b));
+        same(isa.without_low(fast_a), Portable.without_low(self.a));
         same(isa.aes_round(fast_a, fast_b), Portable.aes_round(self.a, self.b));
         same(isa.with_last_word(fast_a, self.word), Portable.with_last_word(self.a, self.word));
         assert_eq!(

@@ -8,11 +8,12 @@ use super::{Isa, Kernel, LINE_HI_OFFSET, LINE_LO_OFFSET};
 const _: () = assert!(LINE_LO_OFFSET + 32 <= 64 && LINE_HI_OFFSET + 16 <= 64, "the match stays in its line");
 
 use core::arch::x86_64::{
-    __m128i, __m256i, _mm_aesenc_si128, _mm_and_si128, _mm_cmpeq_epi16, _mm_cvtsi128_si32, _mm_cvtsi128_si64,
-    _mm_insert_epi32, _mm_lddqu_si128, _mm_loadu_si128, _mm_minpos_epu16, _mm_movemask_epi8, _mm_or_si128,
-    _mm_packs_epi16, _mm_set_epi16, _mm_set1_epi16, _mm_setzero_si128, _mm_storeu_si128, _mm_sub_epi16,
-    _mm_xor_si128, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_lddqu_si256, _mm256_loadu_si256,
-    _mm256_movemask_ps, _mm256_set1_epi32, _mm256_testz_si256, _mm256_xor_si256,
+    __m128i, __m256i, _mm_aesenc_si128, _mm_and_si128, _mm_blend_epi32, _mm_cmpeq_epi16, _mm_cvtsi128_si32,
+    _mm_cvtsi128_si64, _mm_insert_epi32, _mm_lddqu_si128, _mm_loadu_si128, _mm_minpos_epu16,
+    _mm_movemask_epi8, _mm_or_si128, _mm_packs_epi16, _mm_set_epi16, _mm_set1_epi16, _mm_setzero_si128,
+    _mm_storeu_si128, _mm_sub_epi16, _mm_xor_si128, _mm256_castsi256_ps, _mm256_cmpeq_epi32,
+    _mm256_lddqu_si256, _mm256_loadu_si256, _mm256_movemask_ps, _mm256_set1_epi32, _mm256_testz_si256,
+    _mm256_xor_si256,
 };
 
 /// Proof that the CPU has x86-64-v3 and AES-NI.
@@ -72,6 +73,14 @@ impl Isa for V3 {
     fn with_last_word(self, block: __m128i, word: u32) -> __m128i {
         // SAFETY: `self` proves SSE4.1, which AVX2 implies.
         unsafe { _mm_insert_epi32::<3>(block, word.cast_signed()) }
+    }
+
+    #[inline(always)]
+    fn without_low(self, block: __m128i) -> __m128i {
+        // SAFETY: SSE2 is part of x86-64.
+        let zero = unsafe { _mm_setzero_si128() };
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm_blend_epi32::<0b0011>(block, zero) }
     }
 
     #[inline(always)]

@@ -93,10 +93,11 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let mut lines = self.connections.lines_mut();
         let mut elsewhere = Set::default();
         for at in absent {
-            let hash = &forwarder.stage.hashes[at];
-            let has_overflow = lines.home(hash.low()).has_overflow();
+            let has_overflow = lines.home(forwarder.stage.hashes[at].low()).has_overflow();
             elsewhere.add_if(at, has_overflow);
-            lines.prefetch_alternate(hash.tag);
+        }
+        for at in elsewhere {
+            lines.prefetch_alternate(forwarder.stage.hashes[at].tag);
         }
         forwarder.stage.misses = absent - elsewhere;
         for (at, packet) in elsewhere.of(self.packets) {

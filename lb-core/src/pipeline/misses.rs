@@ -13,6 +13,7 @@ use crate::hw::Isa;
 use crate::indexed::PLACES;
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
+use crate::service::ServiceIndex;
 use crate::verdict::{RecordIndex, Verdict};
 use std::hint::cold_path;
 use std::ops::DerefMut;
@@ -67,6 +68,23 @@ impl Tally {
         counters.evictions.add(self.evictions);
         counters.expirations.add(self.expirations);
         counters.refusals.add(self.refusals);
+    }
+}
+
+/// The service of `target`, asked for only if it is not the target of the last one.
+#[inline(always)]
+fn remembered<T: Copy + PartialEq>(
+    last: &mut Option<(T, ServiceIndex)>,
+    target: T,
+    find: impl FnOnce() -> Option<ServiceIndex>,
+) -> Option<ServiceIndex> {
+    match *last {
+        Some((known, service)) if known == target => Some(service),
+        _ => {
+            let service = find()?;
+            *last = Some((target, service));
+            Some(service)
+        }
     }
 }
 
@@ -141,13 +159,17 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     fn find_services(&mut self, misses: Set, is_v6: bool) -> Set {
         let (tables, stage) = (self.tables, &mut *self.stage);
         let mut served = Set::default();
+        // Most new flows of a burst are for one VIP: a flood nearly always, a busy service often.
+        let (mut last_v4, mut last_v6) = (None, None);
         for (at, packet) in misses.of(self.packets) {
             let found = if is_v6 {
-                plain::target_v6(packet.frame())
-                    .and_then(|(address, port, protocol)| tables.service_v6(address, port, protocol))
+                plain::target_v6(packet.frame()).and_then(|target| {
+                    remembered(&mut last_v6, target, || tables.service_v6(target.0, target.1, target.2))
+                })
             } else {
-                plain::target_v4(packet.frame())
-                    .and_then(|(address, port, protocol)| tables.service_v4(address, port, protocol))
+                plain::target_v4(packet.frame()).and_then(|target| {
+                    remembered(&mut last_v4, target, || tables.service_v4(target.0, target.1, target.2))
+                })
             };
             let Some(service) = found else {
                 cold_path();

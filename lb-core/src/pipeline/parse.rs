@@ -7,7 +7,7 @@
 use super::set::Set;
 use super::{Burst, Mix};
 use crate::conn::Line;
-use crate::headers::plain::Shapes;
+use crate::headers::plain::{self, Shapes};
 use crate::headers::{self, NoFlow};
 use crate::hw::{self, Isa, Kernel, Level};
 use crate::packet::Packet;
@@ -69,10 +69,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet, const AHEAD: usize> Kernel for Pla
                 stage.odd.add(at);
                 continue;
             };
-            let (source, rest) = head[22..].split_first_chunk::<16>().expect("constant offsets");
-            let (destination, rest) = rest.split_first_chunk::<16>().expect("constant offsets");
-            let ports = *rest.first_chunk::<4>().expect("constant offsets");
-            let tag = keys.v6(source, destination, ports, protocol, &mut stage.hashes[at]);
+            let tag = keys.v6_wire(plain::flow_v6(head), protocol, &mut stage.hashes[at]);
             lines.prefetch_far(tag as u32);
             stage.sizes[at] = size;
         }
@@ -115,10 +112,8 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// Positions of the frames that are IPv6 by their ethertype, and those of all others first.
     fn split(&self) -> (Set, Set) {
         let mut v6 = Set::default();
+        // Nothing is asked for ahead: the loop is so short that the CPU is twenty packets ahead by itself.
         for (at, packet) in self.packets.iter().enumerate() {
-            if let Some(ahead) = self.packets.get(at + FRAME_LOOK_AHEAD) {
-                ahead.prefetch();
-            }
             let head = packet.frame().first_chunk::<14>();
             v6.add_if(at, head.is_some_and(|head| u16::from_le_bytes([head[12], head[13]]) == IPV6_LE));
         }
