@@ -4,6 +4,7 @@
 //! Updates use equation 3 of RFC 1624; the form of RFC 1141 is wrong for the corner 0x0000/0xffff.
 
 /// Unfolded one's-complement sum of `bytes` as big-endian words; an odd last byte is padded with zero.
+// The slow way, for what no shortcut covers: not to be spread over the loops that may need it.
 #[inline(never)]
 pub fn sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<2>();

@@ -67,6 +67,7 @@ pub(crate) fn apply_untagged<'t, P: Packet>(
     }
     cold_path();
     match record.kind {
+        // Only a place without a record has this kind and not the flag above; nothing fits its way out.
         Kind::Ipip4 => return None,
         Kind::Ipip6 => {
             let (head, inner) = open::<OUTER6, P>(packet, headers)?;

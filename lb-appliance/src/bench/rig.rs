@@ -92,23 +92,18 @@ impl<'t, S: Source> Rig<'t, S> {
             Mix::Flood => {
                 let capacity = self.pipeline.connections().capacity();
                 let limit = capacity as u64 / LINE_ENTRIES as u64 * FLOOD_PER_LINE_MAX;
-                self.fill_fresh(&mut memory, stop, |sent, entries| entries == capacity || sent > limit)?;
+                self.fill_fresh(&mut memory, stop, |sent, entries| entries == capacity || sent > limit);
                 let entries = self.pipeline.connections().len();
                 if entries < capacity && !stop.load(Ordering::Relaxed) {
                     return Err(format!("the flood filled {entries} of {capacity} entries only: a defect"));
                 }
-                Ok(())
             }
         }
+        Ok(())
     }
 
     /// Every flow twice, so that its entry is an established one.
-    fn fill_established(
-        &mut self,
-        settings: &Settings,
-        memory: &mut MemorySource,
-        stop: &AtomicBool,
-    ) -> Result<(), String> {
+    fn fill_established(&mut self, settings: &Settings, memory: &mut MemorySource, stop: &AtomicBool) {
         let population = Population::new(settings);
         let mut flows = Vec::with_capacity(self.batch);
         let mut number = 0;
@@ -121,7 +116,6 @@ impl<'t, S: Source> Rig<'t, S> {
                 self.send(memory, &flows);
             }
         }
-        Ok(())
     }
 
     /// New flows until `is_done` with the number of packets sent and of entries in the table.
@@ -130,7 +124,7 @@ impl<'t, S: Source> Rig<'t, S> {
         memory: &mut MemorySource,
         stop: &AtomicBool,
         is_done: impl Fn(u64, usize) -> bool,
-    ) -> Result<(), String> {
+    ) {
         let mut flows = vec![Flow::default(); self.batch];
         let mut sent = 0;
         while !is_done(sent, self.pipeline.connections().len()) && !stop.load(Ordering::Relaxed) {
@@ -138,7 +132,6 @@ impl<'t, S: Source> Rig<'t, S> {
             self.send(memory, &flows);
             sent += flows.len() as u64;
         }
-        Ok(())
     }
 
     /// A batch through the pipeline that nobody times.

@@ -101,7 +101,7 @@ const OVERFLOW_SHIFT: usize = 12;
 const OVERFLOW_MAX: u16 = 15;
 
 /// All entries of a line, as bits.
-pub(super) const FULL: u32 = (1 << LINE_ENTRIES) - 1;
+const FULL: u32 = (1 << LINE_ENTRIES) - 1;
 
 impl Line {
     /// A line without entries.

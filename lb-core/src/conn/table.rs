@@ -41,7 +41,7 @@ impl Entry {
     #[inline(always)]
     fn new(tag: u64, placed: Placed) -> Self {
         let Placed { record, class, now } = placed;
-        Self { lo: (tag >> 16) as u32, hi: (tag >> 48) as u16, record, tick: now, class }
+        Self { lo: lo(tag), hi: hi(tag), record, tick: now, class }
     }
 }
 
@@ -101,8 +101,20 @@ impl Lines<'_> {
 
     #[inline(always)]
     fn other(&self, tag: u64) -> u32 {
-        alternate(tag as u32 & self.0.mask(), (tag >> 16) as u32, self.0.mask())
+        alternate(tag as u32 & self.0.mask(), lo(tag), self.0.mask())
     }
+}
+
+/// The half of a tag's fingerprint that also picks the alternate line.
+#[inline(always)]
+fn lo(tag: u64) -> u32 {
+    (tag >> 16) as u32
+}
+
+/// The other half.
+#[inline(always)]
+fn hi(tag: u64) -> u16 {
+    (tag >> 48) as u16
 }
 
 /// The other line of a flow with tag `lo` seen from `line`; never `line` itself.
@@ -160,16 +172,6 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
     }
 
     #[inline(always)]
-    fn lo(tag: u64) -> u32 {
-        (tag >> 16) as u32
-    }
-
-    #[inline(always)]
-    fn hi(tag: u64) -> u16 {
-        (tag >> 48) as u16
-    }
-
-    #[inline(always)]
     fn alternate(&self, line: u32, lo: u32) -> u32 {
         alternate(line, lo, self.mask)
     }
@@ -213,7 +215,7 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
     /// The entry of `tag` in its alternate line.
     #[inline(always)]
     pub fn find_alternate<I: Isa>(&self, isa: I, tag: u64) -> Option<Slot> {
-        self.find_in(isa, self.alternate(self.home(tag), Self::lo(tag)), tag)
+        self.find_in(isa, self.alternate(self.home(tag), lo(tag)), tag)
     }
 
     /// The entry of `tag`, wherever it is.
@@ -227,7 +229,7 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
 
     #[inline(always)]
     fn find_in<I: Isa>(&self, isa: I, index: u32, tag: u64) -> Option<Slot> {
-        let matches = self.line(index).find(isa, Self::lo(tag), Self::hi(tag));
+        let matches = self.line(index).find(isa, lo(tag), hi(tag));
         (matches != 0).then(|| Slot { line: index, entry: matches.trailing_zeros() as u8 })
     }
 

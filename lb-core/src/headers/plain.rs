@@ -140,9 +140,10 @@ impl<I: Isa> Shapes<I> {
         Some((Size::new(ip_len.into(), bytes(head, L4_V4 + TCP_FLAGS - 3), rule), protocol, bytes(head, 26)))
     }
 
-    /// A plain IPv6 packet: its size, its protocol, and its headers.
+    /// A plain IPv6 packet: its size, its protocol, and the 40 bytes from the source address on: addresses, ports,
+    /// and four more.
     #[inline(always)]
-    pub(crate) fn v6<'a>(&self, frame: &'a [u8]) -> Option<(Size, u8, &'a [u8; V6_LEN])> {
+    pub(crate) fn v6<'a>(&self, frame: &'a [u8]) -> Option<(Size, u8, &'a [u8; 40])> {
         let head = frame.first_chunk::<V6_LEN>()?;
         if self.isa.differs(bytes(head, 0), self.v6.0, self.v6.1) {
             return None;
@@ -158,7 +159,7 @@ impl<I: Isa> Shapes<I> {
         {
             return None;
         }
-        Some((Size::new(ip_len, bytes(head, L4_V6 + TCP_FLAGS - 3), rule), protocol, head))
+        Some((Size::new(ip_len, bytes(head, L4_V6 + TCP_FLAGS - 3), rule), protocol, bytes(head, 22)))
     }
 }
 
@@ -191,12 +192,6 @@ pub(crate) fn headers_of_hit(size: Size, is_v6: bool) -> Headers {
         is_v6,
         ..Headers::default()
     }
-}
-
-/// The bytes of a plain IPv6 packet from the source address to the eight behind the start of the ports.
-#[inline(always)]
-pub(crate) fn flow_v6(head: &[u8; V6_LEN]) -> &[u8; 40] {
-    bytes(head, 22)
 }
 
 /// Destination address and port, in host order, and protocol of a plain IPv4 packet.

@@ -23,8 +23,8 @@ impl Kernel for Quick<'_> {
         let Self(frame, filter, is_v6) = self;
         let shapes = plain::Shapes::new(isa, &filter);
         let (size, protocol) = if is_v6 {
-            shapes.v6(frame).map(|(size, protocol, head)| {
-                assert_eq!(head[..], frame[..plain::V6_LEN]);
+            shapes.v6(frame).map(|(size, protocol, flow)| {
+                assert_eq!(flow[..], frame[22..62]);
                 (size, protocol)
             })?
         } else {

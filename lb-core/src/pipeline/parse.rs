@@ -7,7 +7,7 @@
 use super::set::Set;
 use super::{Burst, Mix};
 use crate::conn::Line;
-use crate::headers::plain::{self, Shapes};
+use crate::headers::plain::Shapes;
 use crate::headers::{self, NoFlow};
 use crate::hw::{self, Isa, Kernel, Level};
 use crate::packet::Packet;
@@ -22,10 +22,14 @@ const FRAME_LOOK_AHEAD: usize = 4;
 /// The ethertype of IPv6 as the two bytes at offset 12 read in little-endian order.
 const IPV6_LE: u16 = 0xdd86;
 
-/// The plain IPv4 packets among some.
-struct PlainV4<'b, 'a, S, P, const AHEAD: usize>(&'b mut Burst<'a, S, P>, Set);
+/// The plain packets of one family among some.
+struct Plain<'b, 'a, S, P, const IS_V6: bool, const AHEAD: usize>(&'b mut Burst<'a, S, P>, Set);
 
-impl<S: DerefMut<Target = [Line]>, P: Packet, const AHEAD: usize> Kernel for PlainV4<'_, '_, S, P, AHEAD> {
+impl<S, P, const IS_V6: bool, const AHEAD: usize> Kernel for Plain<'_, '_, S, P, IS_V6, AHEAD>
+where
+    S: DerefMut<Target = [Line]>,
+    P: Packet,
+{
     type Output = Set;
 
     #[inline(always)]
@@ -36,40 +40,20 @@ impl<S: DerefMut<Target = [Line]>, P: Packet, const AHEAD: usize> Kernel for Pla
         // In memory, because the loop needs the registers.
         stage.odd = Set::default();
         for (at, packet) in candidates.of_fetched::<AHEAD, P>(burst.packets) {
-            let plain = if packet.is_contiguous() { shapes.v4(packet.frame()) } else { None };
-            let Some((size, protocol, block)) = plain else {
+            let plain = match (packet.is_contiguous(), IS_V6) {
+                (false, _) => None,
+                (true, false) => shapes
+                    .v4(packet.frame())
+                    .map(|(size, protocol, flow)| (size, keys.v4(flow, protocol, &mut stage.hashes[at]))),
+                (true, true) => shapes.v6(packet.frame()).map(|(size, protocol, flow)| {
+                    (size, keys.v6_wire(flow, protocol, &mut stage.hashes[at]))
+                }),
+            };
+            let Some((size, tag)) = plain else {
                 cold_path();
                 stage.odd.add(at);
                 continue;
             };
-            let tag = keys.v4(block, protocol, &mut stage.hashes[at]);
-            lines.prefetch_far(tag as u32);
-            stage.sizes[at] = size;
-        }
-        candidates - stage.odd
-    }
-}
-
-/// The plain IPv6 packets among some.
-struct PlainV6<'b, 'a, S, P, const AHEAD: usize>(&'b mut Burst<'a, S, P>, Set);
-
-impl<S: DerefMut<Target = [Line]>, P: Packet, const AHEAD: usize> Kernel for PlainV6<'_, '_, S, P, AHEAD> {
-    type Output = Set;
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> Set {
-        let Self(burst, candidates) = self;
-        let (shapes, keys) = (Shapes::new(isa, &burst.filter), burst.tables.hasher.loaded(isa));
-        let (stage, lines) = (&mut *burst.stage, burst.connections.lines_mut());
-        stage.odd = Set::default();
-        for (at, packet) in candidates.of_fetched::<AHEAD, P>(burst.packets) {
-            let plain = if packet.is_contiguous() { shapes.v6(packet.frame()) } else { None };
-            let Some((size, protocol, head)) = plain else {
-                cold_path();
-                stage.odd.add(at);
-                continue;
-            };
-            let tag = keys.v6_wire(plain::flow_v6(head), protocol, &mut stage.hashes[at]);
             lines.prefetch_far(tag as u32);
             stage.sizes[at] = size;
         }
@@ -86,13 +70,13 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         }
         let none = Set::default();
         let (v4, v6) = match *self.mix {
-            Mix::V4 => (hw::run(level, PlainV4::<_, _, FRAME_LOOK_AHEAD>(self, all)), none),
-            Mix::V6 => (none, hw::run(level, PlainV6::<_, _, FRAME_LOOK_AHEAD>(self, all))),
+            Mix::V4 => (hw::run(level, Plain::<_, _, false, FRAME_LOOK_AHEAD>(self, all)), none),
+            Mix::V6 => (none, hw::run(level, Plain::<_, _, true, FRAME_LOOK_AHEAD>(self, all))),
             Mix::Both => {
                 // The frames have been fetched by this.
                 let (v4, v6) = self.split();
-                let v4 = hw::run(level, PlainV4::<_, _, 0>(self, v4));
-                (v4, hw::run(level, PlainV6::<_, _, 0>(self, v6)))
+                let v4 = hw::run(level, Plain::<_, _, false, 0>(self, v4));
+                (v4, hw::run(level, Plain::<_, _, true, 0>(self, v6)))
             }
         };
         self.stage.plain_v4 = v4;
