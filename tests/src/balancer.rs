@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::lab::{Lab, METRICS};
+use crate::client::get;
+use crate::lab::{Lab, METRICS, VIP4};
 use crate::netns::Namespace;
 use crate::process::{Finished, Process, wait_until};
 use crate::program::guideway_path;
@@ -107,5 +108,20 @@ impl Balancer {
     pub fn stop(self, signal: &str) -> Finished {
         self.process.signal(signal);
         self.process.finish(STOP_LIMIT)
+    }
+
+    /// Sends SIGTERM while a client keeps sending requests, and waits for the end.
+    pub fn stop_under_load(self, lab: &Lab) -> Finished {
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| get(lab, VIP4, 2_000));
+            let backends = lab.backends();
+            let busy = || backends.iter().map(|backend| backend.requests().len()).sum::<usize>() > 100;
+            assert!(wait_until(Duration::from_secs(10), busy), "traffic flows");
+            let finished = self.stop("TERM");
+            // What is still on its way now fails quickly: the client need not wait for its own limits.
+            lab.namespace("client").run("ip", &["link", "set", "eth0", "down"], Duration::from_secs(5));
+            let _ = client.join();
+            finished
+        })
     }
 }

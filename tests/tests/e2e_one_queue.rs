@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use lb_tests::balancer::Balancer;
 use lb_tests::client::{get, post};
 use lb_tests::lab::{Encap, Lab, Outer, Pmd, VIP4, VIP6};
-use lb_tests::process::wait_until;
 use lb_tests::skip::{Skip, unless};
 
 const REQUESTS: usize = 200;
@@ -75,17 +74,7 @@ fn two_workers_share_one_queue() {
 
 fn stopped_under_load() -> Result<(), Skip> {
     let (lab, balancer) = started()?;
-    let finished = std::thread::scope(|scope| {
-        let client = scope.spawn(|| get(&lab, VIP4, 2_000));
-        let backends = lab.backends();
-        let busy = || backends.iter().map(|backend| backend.requests().len()).sum::<usize>() > 100;
-        assert!(wait_until(Duration::from_secs(10), busy), "traffic flows");
-        let finished = balancer.stop("TERM");
-        // What is still on its way now fails quickly: the client need not wait for its own limits.
-        lab.namespace("client").run("ip", &["link", "set", "eth0", "down"], Duration::from_secs(5));
-        let _ = client.join();
-        finished
-    });
+    let finished = balancer.stop_under_load(&lab);
     // The program itself compares what it has polled with what has left, and fails if they differ.
     assert!(!finished.timed_out && finished.status.success(), "{}\n{}", finished.status, finished.stderr);
     assert!(finished.stderr.contains("all packets accounted for"), "{}", finished.stderr);

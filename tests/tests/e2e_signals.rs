@@ -1,11 +1,8 @@
 //! Stopping: SIGTERM and SIGINT end the balancer in order, with status 0, idle or under load, on any driver.
 
-use std::time::Duration;
-
 use lb_tests::balancer::Balancer;
 use lb_tests::client::get;
 use lb_tests::lab::{Encap, Lab, Outer, Pmd, VIP4};
-use lb_tests::process::wait_until;
 use lb_tests::skip::{Skip, unless};
 
 fn stops(pmd: Pmd, signal: &str) -> Result<(), Skip> {
@@ -39,17 +36,7 @@ fn stops_under_load() -> Result<(), Skip> {
     lb_tests::program::guideway_path()?;
     let lab = Lab::up(Encap::Ipip, Outer::V4, Pmd::AfPacket)?;
     let balancer = Balancer::start(&lab)?;
-    let finished = std::thread::scope(|scope| {
-        let client = scope.spawn(|| get(&lab, VIP4, 2_000));
-        let backends = lab.backends();
-        let busy = || backends.iter().map(|backend| backend.requests().len()).sum::<usize>() > 100;
-        assert!(wait_until(Duration::from_secs(10), busy), "traffic flows");
-        let finished = balancer.stop("TERM");
-        // What is still on its way now fails quickly: the client need not wait for its own limits.
-        lab.namespace("client").run("ip", &["link", "set", "eth0", "down"], Duration::from_secs(5));
-        let _ = client.join();
-        finished
-    });
+    let finished = balancer.stop_under_load(&lab);
     assert!(!finished.timed_out && finished.status.success(), "{}\n{}", finished.status, finished.stderr);
     Ok(())
 }
