@@ -123,11 +123,11 @@ proptest! {
     #[test]
     fn without_entries_the_backend_follows_from_the_flow(frames in prop::collection::vec(any_frame(), 1..60)) {
         let together = Lab::new().burst(&frames);
+        let lab = Lab::new();
         for (frame, (verdict, _)) in frames.iter().zip(together) {
             let alone = Lab::at_level(spec(), 12, Level::Portable).burst(std::slice::from_ref(frame));
             prop_assert_eq!(alone[0].0, verdict);
             if let Verdict::Forward(record) = verdict {
-                let lab = Lab::new();
                 let (_, key) = parse(frame, OURS).unwrap();
                 let (to, port) = (key.destination, key.destination_port);
                 let service = lab.tables.service(to, port, key.protocol).unwrap();
