@@ -1,0 +1,158 @@
+//! The way to the controller for everybody else: questions are answered from what runs, changes are queued.
+
+use super::action::{Action, ConfigSource, Reply, Request};
+use super::events::EventLog;
+use super::running::Running;
+use super::view::{
+    Applied, ConnectionCount, ConnectionStatus, DiffReport, Event, Explanation, Flow, MaglevForecast,
+    MaglevStatus, PoolStatus, ProbeReport, Problem, Status, VipStatus,
+};
+use super::{explain, problem, report};
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+/// Changes that may wait; more are refused, so that nobody can fill memory with them.
+pub const QUEUE_MAX: usize = 64;
+
+/// A handle on the control plane; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    running: watch::Receiver<Arc<Running>>,
+    events: Arc<EventLog>,
+}
+
+impl Handle {
+    pub(crate) fn new(
+        requests: mpsc::Sender<Request>,
+        running: watch::Receiver<Arc<Running>>,
+        events: Arc<EventLog>,
+    ) -> Self {
+        Self { requests, running, events }
+    }
+
+    /// What is in force now.
+    pub fn running(&self) -> Arc<Running> {
+        self.running.borrow().clone()
+    }
+
+    /// Makes a change and waits until every worker goes by it (two seconds at most; the answer says how many do).
+    ///
+    /// # Errors
+    /// Why it was refused; then nothing has changed.
+    pub async fn submit(&self, action: Action) -> Result<Applied, Problem> {
+        self.ask(|reply| Request::Do(action, reply)).await
+    }
+
+    /// What a configuration would change.
+    ///
+    /// # Errors
+    /// The configuration is not valid.
+    pub async fn diff(&self, source: ConfigSource) -> Result<DiffReport, Problem> {
+        self.ask(|reply| Request::Diff(source, reply)).await
+    }
+
+    /// Probes a backend now, outside of its schedule and without consequences.
+    ///
+    /// # Errors
+    /// There is no such backend, or it has no health check.
+    pub async fn probe(&self, pool: String, backend: String) -> Result<ProbeReport, Problem> {
+        self.ask(|reply| Request::Probe { pool, backend, reply }).await
+    }
+
+    /// The entries of one flow, in every worker's table.
+    ///
+    /// # Errors
+    /// A worker did not answer in time.
+    pub async fn find_connection(&self, flow: Flow) -> Result<Vec<ConnectionStatus>, Problem> {
+        self.ask(|reply| Request::FindConnection(flow, reply)).await
+    }
+
+    /// Removes the entries of one flow; answers with what was removed. Its next packet is a new flow.
+    ///
+    /// # Errors
+    /// A worker did not answer in time.
+    pub async fn delete_connection(&self, flow: Flow) -> Result<Vec<ConnectionStatus>, Problem> {
+        self.ask(|reply| Request::DeleteConnection(flow, reply)).await
+    }
+
+    /// Some entries of every worker's table, at most `max` in all, of one VIP or backend if asked for.
+    ///
+    /// # Errors
+    /// There is no such VIP or backend; a worker did not answer in time.
+    pub async fn list_connections(
+        &self,
+        query: super::ConnectionQuery,
+    ) -> Result<Vec<ConnectionStatus>, Problem> {
+        self.ask(|reply| Request::ListConnections(query, reply)).await
+    }
+
+    /// Everything at a glance.
+    pub fn status(&self) -> Status {
+        report::status(&self.running())
+    }
+
+    /// The VIPs.
+    pub fn vips(&self) -> Vec<VipStatus> {
+        report::vips(&self.running())
+    }
+
+    /// The pools with their backends.
+    pub fn pools(&self) -> Vec<PoolStatus> {
+        report::pools(&self.running())
+    }
+
+    /// Connections by VIP and backend.
+    pub fn connection_counts(&self) -> Vec<ConnectionCount> {
+        report::connection_counts(&self.running())
+    }
+
+    /// The Maglev table of a VIP.
+    ///
+    /// # Errors
+    /// There is no such VIP.
+    pub fn maglev(&self, vip: &str) -> Result<MaglevStatus, Problem> {
+        report::maglev(&self.running(), vip)
+    }
+
+    /// What would happen to a VIP if backends went.
+    ///
+    /// # Errors
+    /// There is no such VIP or backend.
+    pub fn maglev_without(&self, vip: &str, backends: &[String]) -> Result<MaglevForecast, Problem> {
+        report::maglev_without(&self.running(), vip, backends)
+    }
+
+    /// What would become of a packet, by the code that decides, and by the entry that its flow has now.
+    ///
+    /// # Errors
+    /// A worker did not answer in time.
+    pub async fn explain(&self, flow: Flow) -> Result<Explanation, Problem> {
+        let entries = self.find_connection(flow).await?;
+        Ok(explain::live(&self.running(), flow, &entries))
+    }
+
+    /// The configuration in force, as text, secrets masked; one document per file.
+    pub fn config_texts(&self) -> Vec<(String, String)> {
+        self.running().texts()
+    }
+
+    /// Events that are still remembered, from `since` (a sequence number) on, oldest first.
+    pub fn events(&self, since: u64) -> Vec<Event> {
+        self.events.since(since)
+    }
+
+    /// Events from now on.
+    pub fn follow_events(&self) -> broadcast::Receiver<Event> {
+        self.events.follow()
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.try_send(request(reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => problem::busy(QUEUE_MAX),
+            mpsc::error::TrySendError::Closed(_) => problem::stopping(),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(problem::stopping()))
+    }
+}
