@@ -22,6 +22,7 @@ pub mod indexed;
 pub mod maglev;
 pub mod packet;
 pub mod pipeline;
+pub mod publish;
 pub mod reason;
 pub mod record;
 #[cfg(test)]

@@ -227,7 +227,9 @@ pub enum BackendState {
     Active,
     /// Keeps its flows, gets no new ones.
     Drain,
-    /// Gets nothing.
+    /// Gets nothing; still probed.
+    Disabled,
+    /// Gets nothing and is not probed.
     Maintenance,
 }
 

@@ -50,6 +50,8 @@ codes! {
     Forbidden "GW9012" 403 "not allowed";
     NotKept "GW9013" 500 "the state directory cannot be written";
     Internal "GW9014" 500 "a defect of the program";
+    NeedsRestart "GW9015" 409 "only a restart can do this";
+    OnTrial "GW9016" 409 "a configuration is on trial";
 }
 
 /// A refusal.

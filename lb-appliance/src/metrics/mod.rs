@@ -31,4 +31,4 @@ pub use health::{Check, HEARTBEAT_SECONDS_MAX, liveness, readiness};
 pub use latency::latency_summary;
 pub use selection::{Group, Selection, UnknownGroup};
 pub use server::serve;
-pub use sources::{Identity, Sources};
+pub use sources::{Identity, Reloads, Sources};

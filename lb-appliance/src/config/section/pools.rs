@@ -114,6 +114,7 @@ fn backend(item: &Item<'_>) -> Option<BackendDraft> {
     let states = [
         ("active", BackendState::Active),
         ("drain", BackendState::Drain),
+        ("disabled", BackendState::Disabled),
         ("maintenance", BackendState::Maintenance),
     ];
     Some(BackendDraft {
