@@ -6,6 +6,7 @@ pub mod arena;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod instruments;
 pub mod io;
 pub mod logging;
@@ -14,4 +15,5 @@ pub mod plan;
 pub mod replay;
 #[cfg(feature = "dpdk")]
 pub mod runtime;
+pub mod support;
 pub mod worker;

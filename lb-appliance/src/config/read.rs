@@ -84,6 +84,12 @@ impl<'n> Item<'n> {
         found
     }
 
+    /// The value of a key, if this is a mapping that has it; complains about nothing.
+    pub(super) fn peek(&self, key: &str) -> Option<Self> {
+        let Value::Map(entries) = &self.node.value else { return None };
+        Section { entries, place: self.place.clone(), findings: self.findings }.get(key)
+    }
+
     pub(super) fn is_null(&self) -> bool {
         self.node.value == Value::Null
     }
@@ -104,9 +110,7 @@ impl<'n> Item<'n> {
         if self.is_unquoted_ipv6() {
             return None;
         }
-        let span = self.findings.source().span(self.place.offset);
-        let written =
-            self.findings.source().text().get(span.offset..span.offset + span.len).unwrap_or_default();
+        let written = self.findings.written(self.place.offset);
         let hint = match &self.node.value {
             Value::Null => "write a value, or remove the key".to_owned(),
             Value::List(_) | Value::Map(_) => format!("write one value: {expected}"),
@@ -263,6 +267,10 @@ impl<'n> Section<'n> {
                 let message = format!("`{}` is not supported yet", entry.key);
                 let hint = "remove it: this version would not act on it";
                 self.findings.add_hint(Code::NotSupportedYet, &place, message, hint);
+            } else if known.is_none() && keys.is_main_only(&entry.key) {
+                let message = format!("`{}` belongs into the main file", entry.key);
+                let hint = "move it there: an included file holds `pools` and `vips` only";
+                self.findings.add_hint(Code::MainFileOnly, &place, message, hint);
             } else if known.is_none() {
                 let names: Vec<&str> = now(keys).collect();
                 let hint = suggest::hint(&entry.key, &names).unwrap_or_else(|| match names.as_slice() {

@@ -101,7 +101,7 @@ fn usefulness(draft: &Draft, findings: &Findings<'_>) {
         draft.vips.iter().filter_map(|vip| vip.pool.as_ref()).map(|pool| pool.value.as_str()).collect();
     for pool in &draft.pools {
         let Some(name) = &pool.name else { continue };
-        if !used.contains(name.value.as_str()) {
+        if !draft.is_partial && !used.contains(name.value.as_str()) {
             let message = format!("no VIP uses pool `{}`", name.value);
             findings.add_hint(Code::UnusedPool, &name.place, message, "remove it, or name it in a VIP");
         }
