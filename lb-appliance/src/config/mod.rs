@@ -5,6 +5,7 @@
 //! between them (`rules`) -> [`Config`]. Nothing here needs privileges, DPDK or the network.
 
 mod code;
+mod device;
 mod draft;
 mod files;
 mod finding;
@@ -27,6 +28,7 @@ mod values;
 mod yaml;
 
 pub use code::{Code, Severity};
+pub use device::pci_address;
 pub use files::{SourceFile, config_hash};
 pub use finding::{Diagnostic, Diagnostics};
 pub use include::{FILES_MAX, INCLUDED_BYTES_MAX};

@@ -51,7 +51,7 @@ impl<'n> Item<'n> {
             Value::Null => "nothing".to_owned(),
             Value::Bool(value) => format!("the boolean {value}"),
             Value::Integer(value) => format!("the number {value}"),
-            Value::Float(value) => format!("the number {value}"),
+            Value::Float(value) => format!("the number {value:?}"),
             Value::Text(text) => format!("the text {text:?}"),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a mapping".to_owned(),
@@ -114,6 +114,11 @@ impl<'n> Item<'n> {
         let hint = match &self.node.value {
             Value::Null => "write a value, or remove the key".to_owned(),
             Value::List(_) | Value::Map(_) => format!("write one value: {expected}"),
+            Value::Integer(_) if expected.starts_with("a duration") => format!("add the unit: {written}s"),
+            Value::Integer(_) if expected.starts_with("a size") => format!("add the unit: {written}MiB"),
+            _ if expected.contains("address") && !expected.contains("MAC") => {
+                "write it like 192.0.2.1 or \"2001:db8::1\"".to_owned()
+            }
             _ => format!("quote it to make it text: \"{written}\""),
         };
         self.wrong_type(expected, hint);
@@ -136,7 +141,7 @@ impl<'n> Item<'n> {
         T: TryFrom<i128> + PartialOrd + Display,
     {
         let Value::Integer(value) = self.node.value else {
-            self.wrong_type("a whole number", "write digits only, without quotes, unit or separators");
+            self.wrong_type("a whole number", "write digits only: no quotes, unit, separators or point");
             return None;
         };
         let number = T::try_from(value).ok().filter(|value| range.contains(value));

@@ -60,7 +60,14 @@ impl Item<'_> {
     pub(super) fn prefix(&self) -> Option<Located<IpNet>> {
         self.parse(Code::BadAddress, "an address with prefix length", |text| {
             text.parse().map_err(|_| {
+                let netmask = text.split_once('/').and_then(|(address, mask)| {
+                    let mask = u32::from(mask.parse::<Ipv4Addr>().ok()?);
+                    (mask.leading_ones() == mask.count_ones()).then(|| (address, mask.count_ones()))
+                });
                 let hint = match text.parse::<IpAddr>() {
+                    _ if netmask.is_some() => netmask.map_or_else(String::new, |(address, len)| {
+                        format!("write the length of the prefix for the netmask: {address}/{len}")
+                    }),
                     Ok(IpAddr::V4(_)) => format!("add the prefix length: {text}/24"),
                     Ok(IpAddr::V6(_)) => format!("add the prefix length: \"{text}/64\""),
                     Err(_) => "write it like 198.51.100.11/24 or \"2001:db8::11/64\"".to_owned(),

@@ -3,6 +3,7 @@
 //! Not `dpdk::DeviceSpec`: the doctor also works in a build without DPDK.
 
 use crate::config::model::{Dataplane, Port};
+use crate::config::pci_address;
 
 /// A device and the port that uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,38 +73,6 @@ impl Device {
         match &self.kind {
             Kind::Pci(address) => Some(address),
             Kind::Virtual { .. } => None,
-        }
-    }
-}
-
-/// `3b:00.0` and `0000:3b:00.0` in full form; none for anything else.
-pub(super) fn pci_address(text: &str) -> Option<String> {
-    let (front, function) = text.rsplit_once('.')?;
-    let fields: Vec<&str> = front.split(':').collect();
-    let full = match fields.as_slice() {
-        [bus, slot] => ["0000", bus, slot],
-        [domain, bus, slot] => [*domain, bus, slot],
-        _ => return None,
-    };
-    let hexadecimal =
-        |field: &str, len: usize| field.len() == len && field.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let valid = hexadecimal(full[0], 4)
-        && hexadecimal(full[1], 2)
-        && hexadecimal(full[2], 2)
-        && matches!(function.as_bytes(), [b'0'..=b'7']);
-    valid.then(|| format!("{}.{function}", full.join(":")).to_lowercase())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pci_addresses_have_a_short_and_a_full_form() {
-        assert_eq!(pci_address("3B:00.1").as_deref(), Some("0000:3b:00.1"));
-        assert_eq!(pci_address("0001:3b:00.0").as_deref(), Some("0001:3b:00.0"));
-        for text in ["net_tap0", "3b:00", "3b:00.8", "3b:0.0", ""] {
-            assert_eq!(pci_address(text), None, "{text}");
         }
     }
 }

@@ -63,7 +63,7 @@ fn interface(name: String, locals: &[Ipv4Addr], routes: &[Route], host: &Host) -
     addresses.dedup();
     let default = routes.iter().filter(own).find(|route| route.mask == 0 && !route.gateway.is_unspecified());
     Nic {
-        pci: device.filter(|device| super::device::pci_address(device).is_some()),
+        pci: device.filter(|device| crate::config::pci_address(device).is_some()),
         driver: host.link(&format!("{folder}/device/driver")),
         mtu: host.number(&format!("{folder}/mtu")).and_then(|mtu| u16::try_from(mtu).ok()),
         addresses,

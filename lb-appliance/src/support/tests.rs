@@ -71,7 +71,8 @@ fn configurations_are_bundled_without_their_seed_even_when_broken() {
 
 #[test]
 fn this_very_host_can_be_bundled() {
-    let sources = HostFacts::all(&Host::default()).into_iter().map(|source| Box::new(source) as Box<dyn BundleSource>);
+    let sources =
+        HostFacts::all(&Host::default()).into_iter().map(|source| Box::new(source) as Box<dyn BundleSource>);
     let (manifest, files) = bundled(sources.collect());
     assert!(String::from_utf8_lossy(&files["b/host/proc/version"]).contains("Linux"));
     assert_eq!(manifest.files.len() + 1, files.len());
