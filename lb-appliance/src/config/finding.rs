@@ -169,6 +169,15 @@ impl<'s> Findings<'s> {
         self.sources.borrow().span(offset)
     }
 
+    /// Whether a list, or one of its items as a whole, could not be read.
+    pub(super) fn failed_list(&self, field: &str) -> bool {
+        let whole = |rest: &str| rest.is_empty() || rest.starts_with('[') && !rest.contains('.');
+        let about = |finding: &Diagnostic| {
+            finding.severity() == Severity::Error && finding.field.strip_prefix(field).is_some_and(whole)
+        };
+        self.list.borrow().iter().any(about)
+    }
+
     /// Whether an error has been reported.
     pub(super) fn failed(&self) -> bool {
         self.failed.get()

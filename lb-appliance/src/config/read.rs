@@ -12,6 +12,7 @@ use super::finding::{Findings, Place};
 use super::keys::{Keys, Status};
 use super::suggest;
 use super::syntax::is_ipv6;
+use super::values::shown;
 use super::yaml::{Entry, Node, Value};
 
 /// A value and where it was written.
@@ -141,7 +142,16 @@ impl<'n> Item<'n> {
         T: TryFrom<i128> + PartialOrd + Display,
     {
         let Value::Integer(value) = self.node.value else {
-            self.wrong_type("a whole number", "write digits only: no quotes, unit, separators or point");
+            let is_range = self.as_text().is_some_and(|text| {
+                let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+                text.split_once('-').is_some_and(|(low, high)| digits(low) && digits(high))
+            });
+            let hint = if is_range {
+                "ranges are not understood here: list the numbers one by one, as in [2, 3]"
+            } else {
+                "write digits only: no quotes, unit, separators or point"
+            };
+            self.wrong_type("a whole number", hint);
             return None;
         };
         let number = T::try_from(value).ok().filter(|value| range.contains(value));
@@ -201,9 +211,9 @@ impl<'n> Item<'n> {
         let Value::List(nodes) = &self.node.value else {
             if !self.is_unquoted_ipv6() {
                 let hint = match self.node.value {
-                    Value::Null => "write [] for an empty list, or remove the key",
-                    Value::Map(_) => "begin every item with a dash: `- name: ...`",
-                    _ => "put it into brackets: [ ... ]",
+                    Value::Null => "write [] for an empty list, or remove the key".to_owned(),
+                    Value::Map(_) => "begin every item with a dash and a blank: `- name: ...`".to_owned(),
+                    _ => format!("put it into brackets: [{}]", self.findings.written(self.place.offset)),
                 };
                 self.wrong_type("a list", hint);
             }
@@ -282,12 +292,11 @@ impl<'n> Section<'n> {
                     [] => "there are no keys here: write {}".to_owned(),
                     _ => format!("known here are: {}", names.join(", ")),
                 });
-                self.findings.add_hint(
-                    Code::UnknownKey,
-                    &place,
-                    format!("unknown key `{}`", entry.key),
-                    hint,
-                );
+                // A letter of another alphabet may look just like the right one.
+                let alien =
+                    entry.key.chars().find(|c| !c.is_ascii()).map(|c| format!(", which holds {}", shown(c)));
+                let message = format!("unknown key `{}`{}", entry.key, alien.unwrap_or_default());
+                self.findings.add_hint(Code::UnknownKey, &place, message, hint);
             }
         }
     }

@@ -134,10 +134,11 @@ fn what_check_refuses_for_its_shape_the_schema_refuses() {
         Code::BadName,
         Code::BadSeed,
         Code::BadVersion,
+        Code::UnquotedIpv6,
         Code::MainFileOnly,
     ];
-    // Sizes and durations outside their range, and words in quotes that are numbers to a reader only.
-    let beyond = ["bad-size-small", "include-main-only", "bad-duration-fraction"];
+    // Sizes and durations outside their range: a pattern sees the spelling only.
+    let beyond = ["bad-size-small", "bad-duration-fraction", "duration-out-of-range"];
     let validator = validator(&schema());
     let (mut refused, mut accepted) = (0, Vec::new());
     for path in yaml_files(&repository("lb-appliance/tests/config/broken")) {
@@ -147,7 +148,10 @@ fn what_check_refuses_for_its_shape_the_schema_refuses() {
         if !codes.iter().any(|code| shape.contains(code)) || beyond.contains(&stem.as_str()) {
             continue;
         }
-        // In an included file, or not YAML to a validator.
+        // A schema takes 1.0 for a whole number. Mistakes in included files, and what is not YAML, a validator does not see.
+        if stem == "version-with-point" {
+            continue;
+        }
         let Some(value) = json_of(&path).filter(|value| value.get("include").is_none()) else { continue };
         if validator.is_valid(&value) {
             accepted.push(format!("{stem}: {codes:?}"));
