@@ -70,7 +70,9 @@ fn table(report: &Report, file: Option<&Path>, look: Look, out: &mut dyn Write) 
         Some(path) => format!("for {}", path.display()),
         None => "without a configuration (-c FILE checks what it needs)".to_owned(),
     };
-    writeln!(out, "{} errors, {} warnings, {basis}", report.errors, report.warnings)
+    let count = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
+    let (errors, warnings) = (count(report.errors, "error"), count(report.warnings, "warning"));
+    writeln!(out, "{errors}, {warnings}, {basis}")
 }
 
 #[cfg(test)]
@@ -93,7 +95,7 @@ mod tests {
         assert!(text.find("b.bad") < text.find("a.ok"), "{text}");
         assert!(text.contains("         fix: command\n"), "{text}");
         assert!(
-            text.ends_with("1 errors, 0 warnings, without a configuration (-c FILE checks what it needs)\n"),
+            text.ends_with("1 error, 0 warnings, without a configuration (-c FILE checks what it needs)\n"),
             "{text}"
         );
         assert!(text.is_ascii());

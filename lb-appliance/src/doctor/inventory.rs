@@ -13,6 +13,8 @@ pub struct Nic {
     pub pci: Option<String>,
     /// Kernel driver.
     pub driver: Option<String>,
+    /// It is up.
+    pub is_up: bool,
     /// Largest IP packet.
     pub mtu: Option<u16>,
     /// Addresses with prefix length.
@@ -21,7 +23,8 @@ pub struct Nic {
     pub gateway: Option<(Ipv4Addr, Option<String>)>,
 }
 
-/// All NICs: those that DPDK has already first, the one with the default route last.
+/// All NICs, the one that is best taken first: what DPDK has already, then what is up, real, and without the default
+/// route.
 pub fn nics(host: &Host) -> Vec<Nic> {
     let locals = local_ipv4(host);
     let routes = routes(host);
@@ -42,13 +45,15 @@ pub fn nics(host: &Host) -> Vec<Nic> {
             found.push(Nic { pci: Some(address), driver, ..Nic::default() });
         }
     }
-    found.sort_by_key(|nic| (nic.interface.is_some(), nic.gateway.is_some(), nic.pci.is_none()));
+    let is_virtual = |nic: &Nic| nic.pci.is_none() && nic.driver.is_none();
+    found.sort_by_key(|nic| (nic.interface.is_some(), !nic.is_up, is_virtual(nic), nic.gateway.is_some()));
     found
 }
 
 fn interface(name: String, locals: &[Ipv4Addr], routes: &[Route], host: &Host) -> Nic {
     let folder = format!("sys/class/net/{name}");
-    let device = host.link(&format!("{folder}/device"));
+    let flags = host.text(&format!("{folder}/flags")).unwrap_or_default();
+    let flags = u32::from_str_radix(flags.trim_start_matches("0x"), 16).unwrap_or(0);
     let own = |route: &&Route| route.interface == name;
     let connected =
         routes.iter().filter(own).filter(|route| route.gateway.is_unspecified() && route.mask != 0);
@@ -63,13 +68,23 @@ fn interface(name: String, locals: &[Ipv4Addr], routes: &[Route], host: &Host) -
     addresses.dedup();
     let default = routes.iter().filter(own).find(|route| route.mask == 0 && !route.gateway.is_unspecified());
     Nic {
-        pci: device.filter(|device| crate::config::pci_address(device).is_some()),
+        pci: pci_of(&folder, host),
+        // IFF_UP.
+        is_up: flags & 1 == 1,
         driver: host.link(&format!("{folder}/device/driver")),
         mtu: host.number(&format!("{folder}/mtu")).and_then(|mtu| u16::try_from(mtu).ok()),
         addresses,
         gateway: default.map(|route| (route.gateway, neighbour(route.gateway, host))),
         interface: Some(name),
     }
+}
+
+/// The PCI function of an interface: its device, or what that hangs on (virtio).
+fn pci_of(folder: &str, host: &Host) -> Option<String> {
+    let device = host.path(&format!("{folder}/device"));
+    let real = device.canonicalize().or_else(|_| std::fs::read_link(device)).ok()?;
+    let mut names = real.ancestors().filter_map(|path| path.file_name()?.to_str());
+    names.find_map(crate::config::pci_address)
 }
 
 /// A row of `/proc/net/route`.

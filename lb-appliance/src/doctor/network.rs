@@ -144,8 +144,6 @@ fn overhead(encap: Encap, outer_is_ipv6: bool) -> u16 {
         Encap::Gue { variant: GueVariant::One, .. } => ip + 8,
         // UDP, VXLAN, inner Ethernet.
         Encap::Vxlan { .. } => ip + 8 + 8 + 14,
-        #[allow(unreachable_patterns, reason = "encapsulations to come are tunnels, too")]
-        _ => ip,
     }
 }
 

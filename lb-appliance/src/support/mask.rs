@@ -17,15 +17,13 @@ pub fn masked(text: &str) -> String {
     for line in text.split_inclusive('\n') {
         let (content, end) = line.find(['\r', '\n']).map_or((line, ""), |at| line.split_at(at));
         let indent = content.len() - content.trim_start_matches([' ', '-', '\t']).len();
-        if let Some(of_key) = below {
-            if content.trim().is_empty() || indent > of_key {
-                if !content.trim().is_empty() {
-                    out += &content[..indent];
-                    out += MASK;
-                }
-                out += end;
-                continue;
+        if below.is_some_and(|of_key| content.trim().is_empty() || indent > of_key) {
+            if !content.trim().is_empty() {
+                out += &content[..indent];
+                out += MASK;
             }
+            out += end;
+            continue;
         }
         let (line, is_open) = masked_line(content);
         below = is_open.then_some(indent);

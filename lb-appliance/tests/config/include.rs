@@ -22,7 +22,7 @@ struct Folder(tempfile::TempDir);
 
 impl Folder {
     fn new(main: &str, parts: &[(&str, &str)]) -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
+        let folder = Self(tempfile::tempdir().expect("temporary folder"));
         folder.put("g.yaml", main);
         parts.iter().for_each(|(path, text)| folder.put(path, text));
         folder
@@ -30,8 +30,8 @@ impl Folder {
 
     fn put(&self, path: &str, text: &str) {
         let path = self.0.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
     }
 
     fn main(&self) -> PathBuf {

@@ -29,6 +29,10 @@ fn server() -> (tempfile::TempDir, Host) {
         &[
             ("sys/class/net/lo/type", "772\n"),
             ("sys/class/net/eth0/type", "1\n"),
+            ("sys/class/net/dummy0/type", "1\n"),
+            ("sys/class/net/dummy0/flags", "0x82\n"),
+            ("sys/class/net/eth0/flags", "0x1003\n"),
+            ("sys/class/net/eth1/flags", "0x1003\n"),
             ("sys/class/net/eth0/mtu", "9000\n"),
             ("sys/class/net/eth1/type", "1\n"),
             ("sys/class/net/eth1/mtu", "1500\n"),
@@ -66,6 +70,15 @@ fn a_nic_that_dpdk_has_is_taken_first() {
     let config = valid(&starter::text(&[], &host));
     assert_eq!(config.dataplane.ports[0].device, "0000:3b:00.0");
     assert!(config.dataplane.memory.hugepages);
+}
+
+#[test]
+fn without_one_an_interface_that_is_up_and_has_no_default_route_is_taken() {
+    let (folder, host) = server();
+    std::fs::remove_dir_all(folder.path().join("sys/bus/pci")).unwrap();
+    let text = starter::text(&[], &host);
+    assert_eq!(valid(&text).dataplane.ports[0].device, "net_af_packet0,iface=eth1");
+    assert!(text.contains("#   dummy0 ("), "{text}");
 }
 
 #[test]
