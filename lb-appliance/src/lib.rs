@@ -7,6 +7,7 @@ pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod instruments;
 pub mod io;
 pub mod logging;
@@ -15,4 +16,5 @@ pub mod plan;
 pub mod replay;
 #[cfg(feature = "dpdk")]
 pub mod runtime;
+pub mod support;
 pub mod worker;

@@ -2,12 +2,22 @@
 
 pub mod bench;
 pub mod check;
+pub mod completions;
+pub mod doctor;
+pub mod init;
+pub mod man;
+pub mod output;
 pub mod replay;
+pub mod root;
 pub mod run;
+pub mod schema;
+pub mod support_bundle;
+pub mod version;
 
 use crate::config::{self, Look, model::Config};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::process::ExitCode;
 
 /// Exit code: something failed.
 pub const EXIT_FAILED: u8 = 1;
@@ -19,7 +29,7 @@ pub const EXIT_CONFIG: u8 = 3;
 /// Reads a configuration for use; says on stderr everything there is to say about it, warnings included.
 pub fn load_config(path: &Path) -> Option<Config> {
     let examination = config::examine_file(path);
-    let report = examination.diagnostics.render(look(std::io::stderr().is_terminal()));
+    let report = examination.diagnostics.render(look(io::stderr().is_terminal()));
     if !report.is_empty() {
         eprintln!("{}", report.trim_end());
     }
@@ -32,5 +42,17 @@ pub fn look(is_terminal: bool) -> Look {
         (false, _) => Look::Plain,
         (true, true) => Look::Drawn,
         (true, false) => Look::Coloured,
+    }
+}
+
+/// The exit code of something that was to be written to `what`; says on standard error what went wrong. A reader that
+/// has gone (`guideway schema | head`) is no failure.
+pub fn written(outcome: io::Result<()>, what: &str) -> ExitCode {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("guideway: {what}: {error}");
+            ExitCode::from(EXIT_FAILED)
+        }
+        _ => ExitCode::SUCCESS,
     }
 }

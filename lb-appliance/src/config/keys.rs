@@ -31,6 +31,13 @@ pub struct Keys {
     pub keys: &'static [Key],
 }
 
+impl Keys {
+    /// Whether this is an included file, and the key one of the main file.
+    pub(super) fn is_main_only(&self, key: &str) -> bool {
+        self.path == INCLUDED.path && ROOT.keys.iter().any(|known| known.name == key)
+    }
+}
+
 macro_rules! keys {
     ($($table:ident $path:literal: $($now:ident)* $(; later $($later:ident)*)?,)+) => {
         $(
@@ -48,7 +55,8 @@ macro_rules! keys {
 }
 
 keys! {
-    ROOT "": version node dataplane forwarding pools vips metrics logging; later include bgp admin capture,
+    ROOT "": version include node dataplane forwarding pools vips metrics logging; later bgp admin capture,
+    INCLUDED "include[]": version pools vips,
     NODE "node": name,
     DATAPLANE "dataplane": workers control_cpus burst idle memory ports eal_extra_args,
     MEMORY "dataplane.memory": hugepages per_numa_node mbufs_per_numa_node,

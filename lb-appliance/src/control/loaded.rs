@@ -4,10 +4,8 @@ use super::action::ConfigSource;
 use super::problem;
 use super::store::Store;
 use super::view::{Finding, Problem};
-use crate::config::{self, Config, Examination};
+use crate::config::{self, Config, Examination, SourceFile};
 use serde::{Deserialize, Serialize};
-use siphasher::sip::SipHasher24;
-use std::hash::Hasher;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,7 +25,7 @@ pub struct Loaded {
     pub config: Arc<Config>,
     /// The texts, the main file first.
     pub files: Arc<[ConfigFile]>,
-    /// 16 hexadecimal digits over the texts.
+    /// Hash over the texts, see [`config::config_hash`].
     pub hash: String,
     /// What is odd about it, and accepted.
     pub warnings: Vec<Finding>,
@@ -63,13 +61,15 @@ impl Loaded {
     }
 
     fn accept(examination: Examination) -> Result<Self, Problem> {
+        let sources = examination.files();
         let Examination { config, diagnostics } = examination;
         let Some(config) = config else { return Err(problem::invalid(&diagnostics)) };
-        let source = &diagnostics.source;
-        let files: Arc<[ConfigFile]> =
-            [ConfigFile { name: source.name().to_owned(), text: source.text().to_owned() }].into();
+        let hash = config::config_hash(&sources);
+        let files = sources
+            .into_iter()
+            .map(|file| ConfigFile { name: file.path.display().to_string(), text: file.text });
         let warnings = problem::findings(&diagnostics);
-        Ok(Self { config: Arc::new(config), hash: hash(&files), files, warnings })
+        Ok(Self { config: Arc::new(config), hash, files: files.collect(), warnings })
     }
 }
 
@@ -110,17 +110,7 @@ impl Boot {
     }
 
     fn of_kept(files: &[ConfigFile]) -> Result<Loaded, Problem> {
-        let [main, ..] = files else { return Loaded::text("last good", "") };
-        Loaded::text(&main.name, &main.text)
+        let source = |file: &ConfigFile| SourceFile::new(&file.name, &*file.text);
+        Loaded::accept(config::examine_sources(&files.iter().map(source).collect::<Vec<_>>()))
     }
-}
-
-/// A fingerprint of the texts in their order; names of files do not count.
-fn hash(files: &[ConfigFile]) -> String {
-    let mut hasher = SipHasher24::new();
-    for file in files {
-        hasher.write(file.text.as_bytes());
-        hasher.write_u8(0xff);
-    }
-    format!("{:016x}", hasher.finish())
 }

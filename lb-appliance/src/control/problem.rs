@@ -93,7 +93,7 @@ fn finding(diagnostics: &Diagnostics, diagnostic: &Diagnostic) -> Finding {
     Finding {
         code: diagnostic.code.id().into(),
         severity: diagnostic.code.severity().word().into(),
-        file: Some(diagnostics.source.name().into()),
+        file: Some(place.map_or(&diagnostics.source, |span| diagnostics.source_of(span)).name().into()),
         line: place.map(|span| span.line),
         column: place.map(|span| span.column),
         field: diagnostic.field.clone(),

@@ -43,8 +43,9 @@ pub(in super::super) struct BackendDraft {
     pub(in super::super) inner_mac_given: bool,
 }
 
-pub(in super::super) fn read(root: &Section<'_>) -> Vec<PoolDraft> {
-    let items = root.require("pools", "[]").and_then(|item| item.list()).unwrap_or_default();
+pub(in super::super) fn read(root: &Section<'_>, is_required: bool) -> Vec<PoolDraft> {
+    let list = if is_required { root.require("pools", "[]") } else { root.get("pools") };
+    let items = list.and_then(|item| item.list()).unwrap_or_default();
     items.iter().filter_map(pool).collect()
 }
 
