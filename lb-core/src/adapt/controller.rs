@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 /// Gain per second where the lag is known from live flows.
-const GAIN_PREDICTED: f64 = 0.03;
+const GAIN_PREDICTED: f64 = 0.01;
 /// Gain per second without: well damped for flows that live up to a minute on average.
 const GAIN_BLIND: f64 = 0.006;
 /// Largest gain per decision, however long the interval.
@@ -32,6 +32,8 @@ const DRIFT_MAX: f64 = 0.15;
 const QUIET_UTILISATION: f64 = 0.05;
 /// The same for latency, in seconds.
 const QUIET_LATENCY: f64 = 0.001;
+/// Errors below this are mostly noise of the reports: they count in proportion to their size, i.e. by the square.
+const NOISE: f64 = 0.1;
 /// A change against the direction of the last needs twice the deadband for this long.
 const REVERSAL: Duration = Duration::from_secs(120);
 
@@ -201,6 +203,7 @@ impl Controller {
             let error = ((mean - level) / mean.max(quiet)).clamp(-1.0, 1.0);
             // For latency the target leaks as fast as it fills: it settles at the error instead of integrating it.
             let leak = if self.settings.source == Source::Latency { member.target } else { 0.0 };
+            let error = error * error.abs() / (error.abs() + NOISE);
             member.target += gain * (error - leak);
         }
         self.centre();
@@ -241,7 +244,8 @@ impl Controller {
         let share = |member: &Member| member.effective() / total;
         let gap = |member: &Member| member.target - member.factor.value().ln();
         let taking = |member: &&mut Member| member.takes_flows();
-        let drift: f64 = self.members.values().filter(|member| member.takes_flows()).map(|m| share(m) * gap(m)).sum();
+        let drift: f64 =
+            self.members.values().filter(|member| member.takes_flows()).map(|m| share(m) * gap(m)).sum();
         let drift = drift.clamp(-DRIFT_MAX, DRIFT_MAX);
         let mut places = Vec::new();
         for member in self.members.values_mut().filter(taking) {
@@ -322,9 +326,8 @@ impl Member {
 impl Settings {
     /// The factor one admissible step towards where `gap` leads; the same if it is near enough.
     fn step(&self, member: &Member, gap: f64, now: Duration) -> Factor {
-        let turns = member
-            .turned
-            .is_some_and(|(at, rose)| rose != (gap > 0.0) && now.saturating_sub(at) < REVERSAL);
+        let turns =
+            member.turned.is_some_and(|(at, rose)| rose != (gap > 0.0) && now.saturating_sub(at) < REVERSAL);
         let dead = match member.standing {
             Standing::SlowStart => f64::INFINITY,
             _ if member.is_letting_go() => 0.0,

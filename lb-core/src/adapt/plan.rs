@@ -82,7 +82,12 @@ fn candidates(places: &[Place]) -> Vec<Vec<Factor>> {
     let wanted = |place: &&Place| place.next != place.factor;
     let worst = places.iter().filter(wanted).map(|place| place.gap.abs()).fold(0.0, f64::max);
     let extreme = |sign: f64| {
-        places.iter().filter(wanted).map(|place| place.gap * sign).filter(|gap| *gap > 0.0).fold(0.0, f64::max)
+        places
+            .iter()
+            .filter(wanted)
+            .map(|place| place.gap * sign)
+            .filter(|gap| *gap > 0.0)
+            .fold(0.0, f64::max)
     };
     let (up, down) = (extreme(1.0), extreme(-1.0));
     let pick = |chosen: &dyn Fn(&Place) -> bool| -> Vec<Factor> {
@@ -105,7 +110,11 @@ fn candidates(places: &[Place]) -> Vec<Vec<Factor>> {
 /// Half the way, rounded away from where it starts.
 fn between(from: Factor, to: Factor) -> Factor {
     let (from, to) = (from.quanta(), to.quanta());
-    Factor::from_quanta(if to > from { from + (to - from).div_ceil(2) } else { from - (from - to).div_ceil(2) })
+    Factor::from_quanta(if to > from {
+        from + (to - from).div_ceil(2)
+    } else {
+        from - (from - to).div_ceil(2)
+    })
 }
 
 /// How much nearer the pool gets to where it should be: the gaps closed, weighted by the share.

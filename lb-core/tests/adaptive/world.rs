@@ -10,36 +10,37 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-pub const SEED: u128 = 0x6775_6964_6577_6179_0001;
-pub const SLOTS: u32 = 65_537;
+pub(crate) const SEED: u128 = 0x6775_6964_6577_6179_0001;
+pub(crate) const SLOTS: u32 = 65_537;
 const RAMP: Ramp = Ramp { duration: Duration::from_secs(30), start: 0.1 };
 const REPORT_EVERY: u64 = 5;
+const START: u64 = 1000;
 
 /// What the world is like.
 #[derive(Clone)]
-pub struct Climate {
+pub(crate) struct Climate {
     /// Relative capacity of each server; the configuration does not know it.
-    pub capacities: Vec<f64>,
+    pub(crate) capacities: Vec<f64>,
     /// Mean utilisation of the pool, 1 = all full.
-    pub utilisation: f64,
+    pub(crate) utilisation: f64,
     /// Live flows of the pool.
-    pub flows: f64,
-    pub lifetime_seconds: f64,
+    pub(crate) flows: f64,
+    pub(crate) lifetime_seconds: f64,
     /// Deviation of a report, relative to its value.
-    pub noise: f64,
+    pub(crate) noise: f64,
     /// Reports are late by up to this.
-    pub delay_seconds: f64,
+    pub(crate) delay_seconds: f64,
     /// Whether the controller is told the live flows.
-    pub counts_flows: bool,
-    pub seed: u64,
+    pub(crate) counts_flows: bool,
+    pub(crate) seed: u64,
 }
 
-pub struct Server {
-    pub address: IpAddr,
-    pub capacity: f64,
-    pub up: bool,
-    pub up_since: u64,
-    pub live: u64,
+pub(crate) struct Server {
+    pub(crate) address: IpAddr,
+    pub(crate) capacity: f64,
+    pub(crate) up: bool,
+    pub(crate) up_since: u64,
+    pub(crate) live: u64,
     load: f64,
 }
 
@@ -50,19 +51,21 @@ struct Flow {
 }
 
 /// Something that happened, for the tests to judge.
-pub struct Update {
-    pub second: u64,
-    pub changes: Changes,
+pub(crate) struct Update {
+    pub(crate) second: u64,
+    /// Since the start of the run.
+    pub(crate) age: u64,
+    pub(crate) changes: Changes,
 }
 
-pub struct World {
+pub(crate) struct World {
     climate: Climate,
-    pub second: u64,
-    pub servers: Vec<Server>,
-    pub controller: Option<Controller>,
-    pub updates: Vec<Update>,
+    pub(crate) second: u64,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) controller: Option<Controller>,
+    pub(crate) updates: Vec<Update>,
     /// Whether servers report at all.
-    pub reports: bool,
+    pub(crate) reports: bool,
     factors: Vec<(Factor, Factor)>,
     table: MaglevTable,
     flows: Vec<Option<Flow>>,
@@ -73,7 +76,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(climate: Climate, settings: Option<Settings>) -> Self {
+    pub(crate) fn new(climate: Climate, settings: Option<Settings>) -> Self {
         let total: f64 = climate.capacities.iter().sum();
         let scale = climate.flows / climate.utilisation / total;
         let server = |(index, capacity): (usize, &f64)| Server {
@@ -92,7 +95,7 @@ impl World {
         let mut world = Self {
             climate,
             // Long enough after the start of the clock that no server is in slow start.
-            second: 1000,
+            second: START,
             servers,
             controller,
             updates: Vec::new(),
@@ -113,16 +116,21 @@ impl World {
         world
     }
 
-    pub fn utilisation(&self, server: usize) -> f64 {
+    /// Seconds since the start of the run.
+    pub(crate) fn age(&self) -> u64 {
+        self.second - START
+    }
+
+    fn utilisation(&self, server: usize) -> f64 {
         self.servers[server].load / self.servers[server].capacity
     }
 
-    pub fn factor(&self, server: usize) -> f64 {
+    pub(crate) fn factor(&self, server: usize) -> f64 {
         self.factors[server].1.value()
     }
 
     /// |u - mean| / mean of every server that is up and past its slow start.
-    pub fn deviations(&self) -> Vec<f64> {
+    pub(crate) fn deviations(&self) -> Vec<f64> {
         let at = |server: &Server| self.second.saturating_sub(server.up_since);
         let settled = |server: &Server| server.up && !RAMP.is_rising(Duration::from_secs(at(server)));
         let levels: Vec<f64> = (0..self.servers.len())
@@ -134,7 +142,7 @@ impl World {
     }
 
     /// A server dies: its flows go to the others with their next packet. Or it comes back, empty.
-    pub fn set_up(&mut self, server: usize, up: bool) {
+    pub(crate) fn set_up(&mut self, server: usize, up: bool) {
         self.servers[server].up = up;
         self.servers[server].up_since = self.second;
         self.refresh();
@@ -155,7 +163,7 @@ impl World {
     }
 
     /// One second passes.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         self.second += 1;
         for index in self.ends.remove(&self.second).unwrap_or_default() {
             if let Some(flow) = self.flows[index].take() {
@@ -194,7 +202,10 @@ impl World {
 
     fn send_reports(&mut self) {
         for index in 0..self.servers.len() {
-            if self.servers[index].up && self.reports && (self.second + index as u64).is_multiple_of(REPORT_EVERY) {
+            if self.servers[index].up
+                && self.reports
+                && (self.second + index as u64).is_multiple_of(REPORT_EVERY)
+            {
                 let noise = 1.0 + self.climate.noise * self.numbers.normal();
                 let value = (self.utilisation(index) * noise).max(0.0);
                 let delay = (self.numbers.unit() * self.climate.delay_seconds) as u64;
@@ -214,7 +225,7 @@ impl World {
         let counts = self.servers.iter().map(|server| (server.address, server.live));
         let live = if self.climate.counts_flows { counts.collect() } else { BTreeMap::new() };
         let Some(changes) = controller.decide(Duration::from_secs(self.second), &live) else { return };
-        self.updates.push(Update { second: self.second, changes });
+        self.updates.push(Update { second: self.second, age: self.age(), changes });
         self.refresh();
     }
 
