@@ -14,4 +14,5 @@ pub mod plan;
 pub mod replay;
 #[cfg(feature = "dpdk")]
 pub mod runtime;
+pub mod weights;
 pub mod worker;
