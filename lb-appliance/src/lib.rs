@@ -17,4 +17,5 @@ pub mod replay;
 #[cfg(feature = "dpdk")]
 pub mod runtime;
 pub mod support;
+pub mod weights;
 pub mod worker;

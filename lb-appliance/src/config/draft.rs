@@ -143,6 +143,8 @@ fn pool(draft: &PoolDraft, ports: &[PortDraft]) -> Option<Pool> {
         name: draft.name.as_ref()?.value.clone(),
         encap: encap.encap,
         backends: backends.collect::<Option<Vec<_>>>()?,
+        slow_start: draft.slow_start,
+        adaptive_weights: draft.adaptive_weights,
     })
 }
 

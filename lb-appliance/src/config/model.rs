@@ -11,6 +11,10 @@ use ipnet::IpNet;
 
 use super::mac::MacAddr;
 
+mod weights;
+
+pub use weights::{AdaptiveWeights, LoadSource, SlowStart};
+
 /// A whole valid configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -157,6 +161,10 @@ pub struct Pool {
     pub encap: Encap,
     /// In file order, possibly empty; names and addresses are unique within the pool.
     pub backends: Vec<Backend>,
+    /// How a backend that comes up gets its share; `None` = at once.
+    pub slow_start: Option<SlowStart>,
+    /// Weights that follow the load; `None` = as configured.
+    pub adaptive_weights: Option<AdaptiveWeights>,
 }
 
 /// `pools[].encap`.

@@ -95,6 +95,29 @@ impl<'n> Item<'n> {
         self.node.value == Value::Null
     }
 
+    pub(super) fn is_map(&self) -> bool {
+        matches!(self.node.value, Value::Map(_))
+    }
+
+    /// A number within `range`, with or without decimals.
+    pub(super) fn decimal(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let value = match self.node.value {
+            // Exact for everything that is in any range.
+            Value::Integer(value) => value as f64,
+            Value::Float(value) => value,
+            _ => {
+                self.wrong_type("a number", "write it like 0.1, without quotes or percent sign");
+                return None;
+            }
+        };
+        let found = Some(value).filter(|value| range.contains(value));
+        if found.is_none() {
+            let hint = format!("allowed are {} to {}", range.start(), range.end());
+            self.findings.add_hint(Code::OutOfRange, &self.place, format!("{value} is out of range"), hint);
+        }
+        found
+    }
+
     /// The text, if it is one, without complaint.
     pub(super) fn as_text(&self) -> Option<&'n str> {
         match &self.node.value {
