@@ -151,6 +151,16 @@ impl Lab {
         [1, 2, 3].map(|number| Nginx::new(&self.folder, number))
     }
 
+    /// One more backend, by its number from 4 to 9: a namespace like the others, without nginx.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn extend(&self, number: u8, encap: Encap) {
+        let number = number.to_string();
+        let arguments = ["extend", "--id", &self.id, "--number", &number, "--encap", encap.name()];
+        run(lab_script().args(arguments), Duration::from_secs(60)).expect_success("scripts/lab extend");
+    }
+
     /// The configuration that `scripts/lab` wrote for this lab.
     #[must_use]
     pub fn config(&self) -> PathBuf {
