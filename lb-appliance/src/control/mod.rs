@@ -34,3 +34,6 @@ pub use loaded::{Boot, ConfigFile, Loaded};
 pub use running::{Running, Vitals};
 pub use store::{STATE_DIRECTORY_DEFAULT, Store};
 pub use task::{Prepared, Start};
+
+#[cfg(test)]
+mod tests;
