@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod check;
 pub mod replay;
+pub mod root;
 pub mod run;
 
 use crate::config::{self, Look, model::Config};
