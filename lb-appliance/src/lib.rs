@@ -2,11 +2,14 @@
 //!
 //! The only crate that knows both worlds: the pure core (`lb-core`) and DPDK (`dpdk`).
 
+pub mod admin;
 pub mod arena;
 pub mod bench;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod control;
+mod http_limits;
 pub mod instruments;
 pub mod io;
 pub mod logging;

@@ -48,7 +48,7 @@ macro_rules! keys {
 }
 
 keys! {
-    ROOT "": version node dataplane forwarding pools vips metrics logging; later include bgp admin capture,
+    ROOT "": version node dataplane forwarding pools vips admin metrics logging; later include bgp capture,
     NODE "node": name,
     DATAPLANE "dataplane": workers control_cpus burst idle memory ports eal_extra_args,
     MEMORY "dataplane.memory": hugepages per_numa_node mbufs_per_numa_node,
@@ -68,6 +68,9 @@ keys! {
     L2DSR "pools[].encap.l2dsr": ,
     BACKEND "pools[].backends[]": name address weight state mac inner_mac,
     VIP "vips[]": name addresses ports protocol pool sessions fragments; later source_allow source_deny,
+    ADMIN "admin": socket http,
+    ADMIN_SOCKET "admin.socket": path mode group,
+    ADMIN_HTTP "admin.http": listen write token_file; later dashboard,
     METRICS "metrics": listen per_backend per_queue latency_sample latency_buckets,
     LOGGING "logging": level format,
 }

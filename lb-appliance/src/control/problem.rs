@@ -50,6 +50,13 @@ codes! {
     Forbidden "GW9012" 403 "not allowed";
     NotKept "GW9013" 500 "the state directory cannot be written";
     Internal "GW9014" 500 "a defect of the program";
+    Unauthorized "GW9020" 401 "a token is needed";
+    BadMethod "GW9021" 405 "the method does not work on this address";
+    TooLarge "GW9022" 413 "the body is too large";
+    UnsupportedMedia "GW9023" 415 "the type of the body is not understood";
+    TimedOut "GW9024" 503 "no answer in time";
+    TooManyFollowers "GW9025" 503 "too many clients follow events";
+    BadBody "GW9026" 422 "the body is not what is expected";
 }
 
 /// A refusal.
