@@ -27,7 +27,8 @@ const LIMITS: Limits = Limits {
     request: Duration::from_secs(REQUEST_SECONDS_MAX),
     response: Duration::from_secs(RESPONSE_SECONDS_MAX),
     head_bytes: HEAD_BYTES_MAX,
-    body_bytes: BODY_BYTES_MAX,
+    // Room for the framing of chunks: what is too large is refused in words rather than cut off.
+    body_bytes: BODY_BYTES_MAX + (1 << 20),
 };
 
 /// What handlers share.

@@ -1,10 +1,26 @@
 //! The subcommands, one file each, and what they share: exit codes and the way to a configuration.
 
+pub mod backend;
 pub mod bench;
 pub mod check;
+pub mod conn;
+pub mod diff;
+pub mod drops;
+pub mod events;
+pub mod explain;
+pub mod health;
+pub mod healthcheck;
+pub mod live;
+pub mod log_level;
+pub mod maglev;
+pub mod output;
+pub mod reload;
 pub mod replay;
 pub mod root;
 pub mod run;
+pub mod runtime;
+pub mod status;
+pub mod vip;
 
 use crate::config::{self, Look, model::Config};
 use std::io::IsTerminal;
