@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
 
-const CONFIG: &str = "
+pub(crate) const CONFIG: &str = "
 version: 1
 node: {name: lb1}
 forwarding:

@@ -165,12 +165,12 @@ fn flows_are_asked_for_and_lists_are_bounded() {
 fn a_text_is_checked_without_the_controller() {
     let fake = Fake::start();
     let check = Target::new(&["config", "check"]).with("name", "next.yaml");
-    let good: CheckReport = fake.client().post_yaml(&check, "version: 1\n".into()).expect("report");
+    let good: CheckReport = fake.client().post_yaml(&check, super::fake::CONFIG.into()).expect("report");
     assert!(good.valid && good.findings.is_empty());
-    let bad: CheckReport = fake.client().post_yaml(&check, "version: 1\nvipz: []\n".into()).expect("report");
+    let bad: CheckReport = fake.client().post_yaml(&check, super::fake::CONFIG.replace("node:", "nodes:")).expect("report");
     let finding = &bad.findings[0];
     assert!(!bad.valid);
-    assert_eq!((finding.code.as_str(), finding.file.as_deref(), finding.line), ("GW0101", Some("next.yaml"), Some(2)));
+    assert_eq!((finding.code.as_str(), finding.file.as_deref(), finding.line), ("GW0101", Some("next.yaml"), Some(3)));
 }
 
 #[test]

@@ -20,7 +20,12 @@ pub mod root;
 pub mod run;
 pub mod runtime;
 pub mod status;
+pub mod top;
 pub mod vip;
+
+#[cfg(test)]
+#[path = "../../tests/cli/samples.rs"]
+mod samples;
 
 use crate::config::{self, Look, model::Config};
 use std::io::IsTerminal;

@@ -54,6 +54,8 @@ pub enum Command {
     Runtime(super::runtime::RuntimeArgs),
     /// Show dropped packets by reason
     Drops(super::drops::DropsArgs),
+    /// Watch it on a terminal, with keys to drain and weigh backends
+    Top(super::top::TopArgs),
     /// Show or change what is logged
     LogLevel(super::log_level::LogLevelArgs),
     /// Exit with 0 if the balancer lives, else 1: for HEALTHCHECK of containers
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Events(arguments) => super::events::events(&arguments),
         Command::Runtime(arguments) => super::runtime::runtime(&arguments),
         Command::Drops(arguments) => super::drops::drops(&arguments),
+        Command::Top(arguments) => super::top::top(&arguments),
         Command::LogLevel(arguments) => super::log_level::log_level(&arguments),
         Command::Healthcheck(arguments) => super::healthcheck::healthcheck(&arguments),
     }

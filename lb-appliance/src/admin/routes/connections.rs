@@ -57,6 +57,7 @@ pub(super) struct ListParams {
     #[param(value_type = Option<String>, example = "203.0.113.10:443")]
     dst: Option<SocketAddr>,
     /// Protocol of one flow; `tcp` unless given.
+    #[param(inline)]
     proto: Option<Transport>,
     /// Only entries of this VIP.
     vip: Option<String>,
@@ -119,6 +120,7 @@ pub(super) struct FlowParams {
     #[param(value_type = String, example = "203.0.113.10:443")]
     dst: SocketAddr,
     /// Protocol; `tcp` unless given.
+    #[param(inline)]
     proto: Option<Transport>,
 }
 
@@ -156,6 +158,7 @@ pub(super) struct ExplainParams {
     #[param(value_type = String, example = "203.0.113.10:443")]
     dst: SocketAddr,
     /// Protocol; `tcp` unless given.
+    #[param(inline)]
     proto: Option<Transport>,
     /// The packet opens a connection (SYN).
     #[serde(default, deserialize_with = "switch")]
