@@ -14,6 +14,7 @@ pub mod client;
 pub mod config;
 pub mod control;
 mod http_limits;
+pub mod doctor;
 pub mod instruments;
 pub mod io;
 pub mod logging;
@@ -22,4 +23,6 @@ pub mod plan;
 pub mod replay;
 #[cfg(feature = "dpdk")]
 pub mod runtime;
+pub mod support;
+pub mod weights;
 pub mod worker;

@@ -143,7 +143,7 @@ fn backend_spec(
         state: match backend.state {
             model::BackendState::Active => BackendState::Active,
             model::BackendState::Drain => BackendState::Drain,
-            model::BackendState::Maintenance => BackendState::Down,
+            model::BackendState::Disabled | model::BackendState::Maintenance => BackendState::Down,
         },
         egress: egress(config, backend, ports),
         mode: mode(config, pool, backend),

@@ -9,60 +9,124 @@ mod probe;
 mod workers;
 
 use crate::config::model::{Config, Idle};
+use crate::control::events::Kind;
+use crate::control::{Action, Boot, ConfigSource, Handle, Prepared, Start};
 use crate::instruments::{PoolProbe, PortProbe, WorkerInstruments};
-use crate::metrics::{self, Generation, Identity, Sources};
-use crate::plan::{Plan, PortFacts};
+use crate::metrics::{self, Identity, Sources};
+use crate::plan::PortFacts;
 use crate::worker::LoopSettings;
-use anyhow::{Context, Result, bail};
-use lb_core::tables::Tables;
+use anyhow::{Context, Result, anyhow, bail};
 use ports::{OpenPorts, WorkerQueues};
 use probe::{DpdkPool, DpdkPort};
+use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
 use workers::{WorkerPlan, Workers};
 
-/// Runs the balancer until SIGTERM or SIGINT.
+/// Threads for what takes its time: builds of tables, files, commands of health checks.
+const BLOCKING_THREADS_MAX: usize = 8;
+
+/// What `guideway run` was told besides the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configuration file, read again by every reload.
+    pub path: PathBuf,
+    /// Where state is kept.
+    pub state_directory: PathBuf,
+}
+
+/// Runs the balancer until SIGTERM or SIGINT. `boot` is the configuration and how it was come by.
 ///
 /// # Errors
 /// One message that names what could not be opened and what to do about it.
-pub fn run(config: &Config) -> Result<()> {
+pub fn run(boot: Boot, settings: Settings) -> Result<()> {
+    let config = Arc::clone(&boot.loaded.config);
     if config.dataplane.ports.is_empty() {
         bail!("the configuration has no `dataplane.ports`: name at least one port with its `device` to run");
     }
     let listener = metrics::bind(config.metrics.listen)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // For builds of tables and for files; they do not hold up the control thread.
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .context("the control thread cannot start")?;
-    let (ports, queues) = OpenPorts::open(config)?;
-    let plan = Plan::new(config, &ports.facts());
-    let tables = Arc::new(Tables::build(&plan.spec).context("the tables cannot be built")?);
-    let workers = start_workers(config, &ports, queues, &tables)?;
-    let sources = Arc::new(sources(config, &ports, workers.instruments()));
-    sources.publish(Arc::new(Generation::new(config, &plan, Arc::clone(&tables))));
-    sources.set_serving(true);
-    tracing::info!(
-        event = "started",
-        vips = config.vips.len(),
-        workers = workers.instruments().len(),
-        metrics = %format_args!("http://{}/metrics", config.metrics.listen),
-        "forwarding"
-    );
+    let (ports, queues) = OpenPorts::open(&config)?;
+    let mut control = Prepared::new(Start {
+        path: settings.path,
+        loaded: boot.loaded,
+        ports: ports.facts(),
+        workers: queues.len(),
+        state_directory: Some(settings.state_directory),
+    })
+    .map_err(|problem| anyhow!("the tables cannot be built: {} ({})", problem.detail, problem.code))?;
+    if let Some(complaint) = boot.complaint {
+        control.events().note(Kind::LastGoodUsed, "config", &complaint);
+    }
+    let workers = start_workers(&config, &ports, queues, &mut control)?;
+    let sources = Arc::new(sources(&config, &ports, workers.instruments()));
 
     let signal = runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
-        let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            }
-        };
-        serve_until(stop, listener, Arc::clone(&sources)).await
+        let told = Arc::clone(&sources);
+        let handle = control.start(workers.instruments().to_vec(), workers.errands(), |generation| {
+            sources.publish(Arc::new(generation));
+            Some(told)
+        });
+        sources.set_serving(true);
+        tracing::info!(
+            event = "started",
+            vips = config.vips.len(),
+            workers = workers.instruments().len(),
+            metrics = %format_args!("http://{}/metrics", config.metrics.listen),
+            "forwarding"
+        );
+        serve_until_signal(handle, listener, Arc::clone(&sources)).await
     })?;
     sources.set_serving(false);
     tracing::info!(event = "stopping", signal, "stopping");
     let instruments = workers.stop();
     summarise(&instruments)
+}
+
+/// Serves metrics and changes until SIGTERM or SIGINT comes; SIGHUP reloads.
+async fn serve_until_signal(
+    handle: Handle,
+    listener: std::net::TcpListener,
+    sources: Arc<Sources>,
+) -> Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let stop = async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return "SIGTERM",
+                _ = interrupt.recv() => return "SIGINT",
+                _ = hangup.recv() => {
+                    tokio::spawn(reload(handle.clone()));
+                }
+            }
+        }
+    };
+    serve_until(stop, listener, sources).await
+}
+
+/// What SIGHUP means. What became of it is an event and in the log already.
+async fn reload(handle: Handle) {
+    let action = Action::Apply { source: ConfigSource::Running, confirm_within: None, force: false };
+    if let Err(problem) = handle.submit(action).await {
+        for finding in problem.findings {
+            let place = format!("{}:{}", finding.file.unwrap_or_default(), finding.line.unwrap_or_default());
+            tracing::error!(
+                event = "config_finding",
+                code = finding.code,
+                place,
+                field = finding.field,
+                "{}",
+                finding.message
+            );
+        }
+    }
 }
 
 /// Serves metrics until `stop` names the signal that came.
@@ -93,7 +157,7 @@ fn start_workers(
     config: &Config,
     ports: &OpenPorts,
     queues: Vec<WorkerQueues>,
-    tables: &Arc<Tables>,
+    control: &mut Prepared,
 ) -> Result<Workers> {
     let settings = LoopSettings {
         burst: usize::from(config.dataplane.burst),
@@ -104,11 +168,11 @@ fn start_workers(
         cpus: config.dataplane.workers.clone(),
         settings,
         connection_entries: config.forwarding.connections.per_worker as usize,
-        tables: Arc::clone(tables),
+        tables: Arc::clone(control.tables()),
         filters: ports.filters(config),
         owners: ports.owners().to_vec(),
     };
-    Workers::start(&ports.eal(), queues, &plan)
+    Workers::start(&ports.eal(), queues, &plan, control.take_subscribers())
 }
 
 fn sources(config: &Config, ports: &OpenPorts, workers: &[Arc<WorkerInstruments>]) -> Sources {

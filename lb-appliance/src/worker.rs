@@ -5,6 +5,7 @@
 //! table, heartbeat, stop flag. It never waits for anybody, and shares nothing with other workers but the
 //! rings of ports with too few queues ([`crate::io::handover`]).
 
+pub mod control_line;
 mod outbound;
 mod pace;
 mod shared;
@@ -12,6 +13,7 @@ mod shared;
 use crate::instruments::{BURST_BOUNDS, WorkerInstruments};
 use crate::io::handover::{Crew, Purpose};
 use crate::io::{PacketBurst, PacketIo};
+use control_line::ControlLine;
 use lb_core::clock::Tick;
 use lb_core::conn::Line;
 use lb_core::headers::PortFilter;
@@ -43,6 +45,8 @@ pub struct Worker<I: PacketIo, S = Box<[Line]>> {
     io: I,
     /// The others, where ports have fewer queues than there are workers.
     crew: Option<Crew<I::Packet>>,
+    /// To the controller, where there is one.
+    line: Option<ControlLine>,
     pipeline: Pipeline<S>,
     tables: Arc<Tables>,
     filters: Vec<PortFilter>,
@@ -68,6 +72,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
             outbound: Outbound::new(&tables, io.port_count()),
             io,
             crew: None,
+            line: None,
             pipeline,
             tables,
             filters,
@@ -110,6 +115,9 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
                 self.instruments.turns.heartbeat_unix_millis.set(unix_millis());
                 if stop.load(Ordering::Acquire) {
                     break;
+                }
+                if self.attend_line() {
+                    continue;
                 }
             }
             if let (Some(timeout), true) = (sleep, self.settings.is_adaptive) {

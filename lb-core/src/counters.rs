@@ -4,7 +4,7 @@
 //! relaxed ordering, which costs what a plain addition costs. Readers may see counters of one burst at
 //! slightly different moments; sums are exact once the worker has stopped or is idle.
 
-use crate::indexed::Indexed;
+use crate::indexed::{Indexed, PLACES};
 use crate::reason::DropReason;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use zerocopy::FromZeros;
@@ -55,7 +55,7 @@ pub struct RecordCounters {
 }
 
 /// Drops by reason.
-#[derive(Debug)]
+#[derive(Debug, FromZeros)]
 pub struct DropCounters {
     /// Packets, by `DropReason as usize`.
     pub packets: [Counter; DropReason::COUNT],
@@ -119,12 +119,17 @@ pub struct WorkerCounters {
     pub capacity: Counter,
     /// Per record.
     pub records: Indexed<RecordCounters>,
-    /// Per service: drops after the service was known.
-    pub service_drops: Box<[DropCounters]>,
+    /// Per service number: drops after the service was known.
+    pub service_drops: Indexed<DropCounters>,
 }
 
 impl WorkerCounters {
-    /// Counters for as many records and services as the tables can have.
+    /// Counters for all records and services that tables can ever have: they keep their places over changes.
+    pub fn for_any_tables() -> Self {
+        Self::new(PLACES, PLACES)
+    }
+
+    /// Counters for tables of so many records and services.
     pub fn new(records: usize, services: usize) -> Self {
         Self {
             received: Counter::default(),
@@ -141,7 +146,7 @@ impl WorkerCounters {
             entries: Counter::default(),
             capacity: Counter::default(),
             records: Indexed::zeroed(records),
-            service_drops: (0..services).map(|_| DropCounters::default()).collect(),
+            service_drops: Indexed::zeroed(services),
         }
     }
 

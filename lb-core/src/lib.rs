@@ -9,6 +9,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod adapt;
 pub mod checksum;
 pub mod clock;
 pub mod conn;
@@ -22,12 +23,15 @@ pub mod indexed;
 pub mod maglev;
 pub mod packet;
 pub mod pipeline;
+pub mod publish;
 pub mod reason;
 pub mod record;
 #[cfg(test)]
 mod sample;
 pub mod service;
+pub mod slow_start;
 pub mod spec;
 pub mod tables;
 pub mod verdict;
+pub mod weight;
 pub mod wire;

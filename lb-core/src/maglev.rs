@@ -19,6 +19,7 @@ mod tests;
 mod turns;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use disruption::{Disruption, disruption};
 pub use error::MaglevError;
@@ -55,7 +56,8 @@ pub struct Member<'a> {
 #[derive(Clone, PartialEq, Eq)]
 pub struct MaglevTable {
     /// Ordinals of the members in the order given to `build`. Empty when no member has weight.
-    slots: Box<[u16]>,
+    /// Shared between generations of tables that do not differ in it.
+    slots: Arc<[u16]>,
     size: u32,
     members: u16,
 }
@@ -113,11 +115,11 @@ impl MaglevTable {
         let (cursors, weights) = takers;
         let even = weights.windows(2).all(|pair| pair[0] == pair[1]);
         let slots = if cursors.is_empty() {
-            Box::default()
+            Arc::default()
         } else if even {
-            fill::fill(size, &cursors, (0..cursors.len()).cycle())
+            fill::fill(size, &cursors, (0..cursors.len()).cycle()).into()
         } else {
-            fill::fill(size, &cursors, turns::schedule(&weights, size).into_iter().map(usize::from))
+            fill::fill(size, &cursors, turns::schedule(&weights, size).into_iter().map(usize::from)).into()
         };
         Self { slots, size, members: members as u16 }
     }
@@ -164,7 +166,7 @@ impl MaglevTable {
     #[must_use]
     pub fn shares(&self) -> Vec<u32> {
         let mut shares = vec![0; usize::from(self.members)];
-        for &ordinal in &self.slots {
+        for &ordinal in self.slots.iter() {
             shares[usize::from(ordinal)] += 1;
         }
         shares

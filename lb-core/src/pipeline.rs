@@ -7,6 +7,7 @@
 
 mod forward;
 mod hits;
+mod inspect;
 mod misses;
 mod parse;
 mod rest;
@@ -205,7 +206,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
 
     /// The service that a record belongs to.
     fn service_of(&self, record: u16) -> Option<usize> {
-        self.tables.owners().get(usize::from(record)).map(|owner| owner.service)
+        self.tables.service_of(record).map(usize::from)
     }
 
     /// Drops a packet of a service.

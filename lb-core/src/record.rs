@@ -116,6 +116,18 @@ pub struct RecordTail {
 }
 
 impl Record {
+    /// A record that nobody has.
+    pub(crate) const DEAD: Self = Self {
+        template: [0; TEMPLATE_LEN],
+        kind: Kind::L2Dsr,
+        is_dead: true,
+        partial_sum: 0,
+        udp_port: 0,
+        inner_max: 0,
+        port: 0,
+        is_ipip4: false,
+    };
+
     /// The record of a backend.
     pub(crate) fn new(backend: &BackendSpec) -> Self {
         let kind = Kind::of(&backend.mode, backend.address);
@@ -150,6 +162,11 @@ impl Record {
     #[inline(always)]
     pub fn port(&self) -> u8 {
         self.port
+    }
+
+    /// True if packets may not follow it any more.
+    pub fn is_dead(&self) -> bool {
+        self.is_dead
     }
 
     /// The edit that this record asks for.

@@ -46,7 +46,7 @@ impl PoolSpec {
     pub fn members<'a>(&self, identities: &'a [Vec<u8>]) -> Vec<Member<'a>> {
         let member = |(backend, identity): (&BackendSpec, &'a Vec<u8>)| Member {
             identity,
-            weight: if backend.state == BackendState::Active { backend.weight } else { 0 },
+            weight: backend.table_weight(),
         };
         self.backends.iter().zip(identities).map(member).collect()
     }
@@ -65,6 +65,13 @@ pub struct BackendSpec {
     pub egress: Egress,
     /// How packets are changed.
     pub mode: Mode,
+}
+
+impl BackendSpec {
+    /// Its weight in the Maglev table: only active backends have one.
+    pub fn table_weight(&self) -> u32 {
+        if self.state == BackendState::Active { self.weight } else { 0 }
+    }
 }
 
 /// Life cycle of a backend as the tables see it.

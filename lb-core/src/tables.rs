@@ -12,14 +12,15 @@ use crate::record::{Record, RecordTail};
 use crate::service::{Duplicate, ServiceIndex, ServiceTable};
 use crate::spec::{PoolSpec, RECORDS_MAX, Spec};
 use crate::verdict::RecordIndex;
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 /// One service as the miss path sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Service {
-    pool: usize,
-    /// Record of the pool's first backend; the others follow in order.
-    first_record: RecordIndex,
+    pool: u32,
+    /// Where its backends' records are listed in [`Tables::backends`], by the pool's ordinals.
+    first: u32,
     pub(crate) is_tracked: bool,
 }
 
@@ -34,17 +35,75 @@ pub struct RecordOwner {
     pub backend: usize,
 }
 
+/// Which number each service and each (service, backend) pair of a [`Spec`] has in the tables.
+///
+/// Connection entries and counters know numbers only, so a number must keep its meaning from one generation to
+/// the next, and must not be given away while entries refer to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// By service of the spec.
+    pub services: Vec<ServiceIndex>,
+    /// By service of the spec, then by backend of its pool.
+    pub records: Vec<Vec<RecordIndex>>,
+}
+
+impl Layout {
+    /// Numbers in the order of the spec, for tables that nothing came before.
+    ///
+    /// # Errors
+    /// As [`Tables::build`], for an unknown pool and for too many of anything.
+    pub fn dense(spec: &Spec) -> Result<Self, TablesError> {
+        let mut layout = Self::default();
+        let mut next = 0;
+        for (service, wanted) in spec.services.iter().enumerate() {
+            let pool = spec.pools.get(wanted.pool).ok_or(TablesError::UnknownPool { service })?;
+            let end = next + pool.backends.len();
+            let number = ServiceIndex::try_from(service).ok().filter(|_| end <= RECORDS_MAX);
+            layout.services.push(number.ok_or(TablesError::TooMany { records: end })?);
+            layout.records.push((next..end).map(|record| record as RecordIndex).collect());
+            next = end;
+        }
+        Ok(layout)
+    }
+}
+
 /// Everything that decides where packets go, ready for the packet path.
 #[derive(Clone, Debug)]
 pub struct Tables {
     pub(crate) hasher: FlowHasher,
     pub(crate) timeouts: Timeouts,
     service_table: ServiceTable,
+    /// By service number; numbers without a service are never asked for.
     services: Box<[Service]>,
     maglev: Box<[MaglevTable]>,
+    /// Record numbers of all services, each service's in the order of its pool.
+    backends: Box<[RecordIndex]>,
+    /// By record number; a number without a record is dead.
     pub(crate) records: Indexed<Record>,
     pub(crate) tails: Indexed<RecordTail>,
-    owners: Box<[RecordOwner]>,
+    owners: Box<[Option<RecordOwner>]>,
+    layout: Layout,
+    origin: Origin,
+}
+
+/// What the Maglev tables were made from, to tell which of them the next generation can share.
+#[derive(Clone, Debug, Default)]
+struct Origin {
+    seed: u128,
+    size: u32,
+    memberships: Box<[Membership]>,
+}
+
+impl Origin {
+    fn of(spec: &Spec) -> Self {
+        let memberships = spec.pools.iter().map(membership).collect();
+        Self { seed: spec.seed, size: spec.maglev_size, memberships }
+    }
+
+    /// True if tables of the same members are the same.
+    fn is_of(&self, spec: &Spec) -> bool {
+        (self.seed, self.size) == (spec.seed, spec.maglev_size)
+    }
 }
 
 /// Why a [`Spec`] makes no tables. The appliance's validation finds all of these first, with positions.
@@ -67,6 +126,11 @@ pub enum TablesError {
         /// The number.
         records: usize,
     },
+    /// The layout gives a number twice, or has another number of services or backends than the spec.
+    Layout {
+        /// Index of the service.
+        service: usize,
+    },
     /// The Maglev table of a pool cannot be built.
     Maglev {
         /// Index of the pool.
@@ -86,6 +150,7 @@ impl std::fmt::Display for TablesError {
             Self::TooMany { records } => {
                 write!(out, "{records} pairs of service and backend; the limit is {RECORDS_MAX}")
             }
+            Self::Layout { service } => write!(out, "the layout does not fit service {service}"),
             Self::Maglev { pool, error } => write!(out, "pool {pool}: {error}"),
         }
     }
@@ -94,45 +159,71 @@ impl std::fmt::Display for TablesError {
 impl std::error::Error for TablesError {}
 
 impl Tables {
-    /// Builds the tables of one generation.
+    /// Builds the tables of a first generation.
+    ///
+    /// # Errors
+    /// See [`TablesError`].
     pub fn build(spec: &Spec) -> Result<Self, TablesError> {
-        let maglev = build_maglev(spec)?;
+        Self::build_with(spec, Layout::dense(spec)?, None)
+    }
+
+    /// Builds the tables of one generation with numbers that were given out before. Maglev tables that
+    /// `previous` has already are shared with it, not built again.
+    ///
+    /// # Errors
+    /// See [`TablesError`]; [`TablesError::Layout`] if `layout` is not one of this spec.
+    pub fn build_with(spec: &Spec, layout: Layout, previous: Option<&Self>) -> Result<Self, TablesError> {
         let mut tables = Self {
             hasher: FlowHasher::new(spec.seed),
             timeouts: spec.timeouts,
-            service_table: build_service_table(spec)?,
+            service_table: build_service_table(spec, &layout)?,
             services: Box::default(),
-            maglev,
+            maglev: build_maglev(spec, previous)?,
+            backends: Box::default(),
             records: Indexed::zeroed(0),
             tails: Indexed::zeroed(0),
             owners: Box::default(),
+            layout: Layout::default(),
+            origin: Origin::of(spec),
         };
-        tables.add_records(spec)?;
+        tables.add_records(spec, &layout)?;
+        tables.layout = layout;
         Ok(tables)
     }
 
-    fn add_records(&mut self, spec: &Spec) -> Result<(), TablesError> {
-        let pool_of = |service: usize| {
-            let pool = spec.services[service].pool;
-            spec.pools.get(pool).map(|found| (pool, found)).ok_or(TablesError::UnknownPool { service })
-        };
-        let (mut services, mut owners) = (Vec::new(), Vec::new());
-        let (mut records, mut tails) = (Vec::new(), Vec::new());
-        for service in 0..spec.services.len() {
-            let (pool, found) = pool_of(service)?;
-            let first_record = RecordIndex::try_from(records.len())
-                .map_err(|_| TablesError::TooMany { records: records.len() })?;
-            services.push(Service { pool, first_record, is_tracked: spec.services[service].is_tracked });
-            for (backend, backend_spec) in found.backends.iter().enumerate() {
-                records.push(Record::new(backend_spec));
-                tails.push(RecordTail::new(backend_spec));
-                owners.push(RecordOwner { service, pool, backend });
+    fn add_records(&mut self, spec: &Spec, layout: &Layout) -> Result<(), TablesError> {
+        let numbers = || layout.records.iter().flatten().copied();
+        let used = numbers().max().map_or(0, |last| usize::from(last) + 1);
+        if used > RECORDS_MAX {
+            return Err(TablesError::TooMany { records: used });
+        }
+        let count = layout.services.iter().max().map_or(0, |last| usize::from(*last) + 1);
+        let mut services = vec![Service::default(); count];
+        let mut owners = vec![None; used];
+        let mut records = vec![Record::DEAD; used];
+        let mut tails = vec![RecordTail::default(); used];
+        let mut first = 0;
+        for (service, wanted) in spec.services.iter().enumerate() {
+            let pool = spec.pools.get(wanted.pool).ok_or(TablesError::UnknownPool { service })?;
+            let own = &layout.records[service];
+            if own.len() != pool.backends.len() {
+                return Err(TablesError::Layout { service });
+            }
+            services[usize::from(layout.services[service])] =
+                Service { pool: wanted.pool as u32, first, is_tracked: wanted.is_tracked };
+            first += own.len() as u32;
+            for ((backend, backend_spec), number) in pool.backends.iter().enumerate().zip(own) {
+                let number = usize::from(*number);
+                let owner = RecordOwner { service, pool: wanted.pool, backend };
+                if owners[number].replace(owner).is_some() {
+                    return Err(TablesError::Layout { service });
+                }
+                records[number] = Record::new(backend_spec);
+                tails[number] = RecordTail::new(backend_spec);
             }
         }
-        if records.len() > RECORDS_MAX {
-            return Err(TablesError::TooMany { records: records.len() });
-        }
         self.services = services.into();
+        self.backends = numbers().collect();
         self.records = Indexed::from_values(records);
         self.tails = Indexed::from_values(tails);
         self.owners = owners.into();
@@ -165,15 +256,15 @@ impl Tables {
     /// The backend record that Maglev picks; `None` if the pool takes no new flows.
     #[inline]
     pub fn select(&self, service: ServiceIndex, hash: FlowHash) -> Option<RecordIndex> {
-        let service = &self.services[usize::from(service)];
-        let ordinal = self.maglev[service.pool].lookup(hash.maglev())?;
-        Some(service.first_record + ordinal)
+        let service = self.services.get(usize::from(service))?;
+        let ordinal = self.maglev.get(service.pool as usize)?.lookup(hash.maglev())?;
+        self.backends.get(service.first as usize + usize::from(ordinal)).copied()
     }
 
     /// Hints that the slot of a flow is needed within a few packets.
     #[inline(always)]
     pub(crate) fn prefetch_slot(&self, service: ServiceIndex, hash: FlowHash) {
-        self.maglev[self.services[usize::from(service)].pool].prefetch(hash.maglev());
+        self.maglev[self.services[usize::from(service)].pool as usize].prefetch(hash.maglev());
     }
 
     /// True if flows of the service have connection entries.
@@ -187,22 +278,33 @@ impl Tables {
         self.hasher.hash(level, key)
     }
 
-    /// The records, by index.
+    /// The records, by number. Numbers that no pair has are dead records.
     pub fn records(&self) -> &[Record] {
         &self.records
     }
 
     /// Who a record belongs to.
     pub fn owner(&self, record: RecordIndex) -> Option<RecordOwner> {
-        self.owners.get(usize::from(record)).copied()
+        self.owners.get(usize::from(record)).copied().flatten()
     }
 
-    /// All owners, by record index.
-    pub fn owners(&self) -> &[RecordOwner] {
-        &self.owners
+    /// All records that belong to somebody, with their owners.
+    pub fn owners(&self) -> impl Iterator<Item = (RecordIndex, RecordOwner)> + '_ {
+        let known = |(record, owner): (usize, &Option<RecordOwner>)| Some((record as RecordIndex, (*owner)?));
+        self.owners.iter().enumerate().filter_map(known)
     }
 
-    /// Number of services.
+    /// The numbers of services and records.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The number of the service that a record belongs to.
+    pub(crate) fn service_of(&self, record: RecordIndex) -> Option<ServiceIndex> {
+        self.layout.services.get(self.owner(record)?.service).copied()
+    }
+
+    /// Service numbers in use, and those below the last of them.
     pub fn service_count(&self) -> usize {
         self.services.len()
     }
@@ -213,9 +315,23 @@ impl Tables {
     }
 }
 
-fn build_maglev(spec: &Spec) -> Result<Box<[MaglevTable]>, TablesError> {
+/// What a Maglev table depends on besides seed and size: who takes part, in the order of the ordinals.
+type Membership = Vec<(IpAddr, u32)>;
+
+fn membership(pool: &PoolSpec) -> Membership {
+    pool.backends.iter().map(|backend| (backend.address, backend.table_weight())).collect()
+}
+
+fn build_maglev(spec: &Spec, previous: Option<&Tables>) -> Result<Box<[MaglevTable]>, TablesError> {
     let seed = MaglevSeed::from_bytes(spec.seed.to_le_bytes());
+    let known: HashMap<&Membership, &MaglevTable> = previous
+        .filter(|previous| previous.origin.is_of(spec))
+        .map(|previous| previous.origin.memberships.iter().zip(&previous.maglev).collect())
+        .unwrap_or_default();
     let build = |(pool, found): (usize, &PoolSpec)| {
+        if let Some(table) = known.get(&membership(found)) {
+            return Ok(MaglevTable::clone(table));
+        }
         let identities = found.identities();
         MaglevTable::build(seed, spec.maglev_size, &found.members(&identities))
             .map_err(|error| TablesError::Maglev { pool, error })
@@ -223,13 +339,17 @@ fn build_maglev(spec: &Spec) -> Result<Box<[MaglevTable]>, TablesError> {
     spec.pools.iter().enumerate().map(build).collect()
 }
 
-fn build_service_table(spec: &Spec) -> Result<ServiceTable, TablesError> {
+fn build_service_table(spec: &Spec, layout: &Layout) -> Result<ServiceTable, TablesError> {
     let entries =
         spec.services.iter().map(|service| service.addresses.len() * service.ports.len().max(1)).sum();
     let mut table = ServiceTable::with_capacity(entries);
+    // By number, so that a collision is reported with the position of the other one.
+    let mut position = HashMap::new();
     for (index, service) in spec.services.iter().enumerate() {
-        let number = ServiceIndex::try_from(index)
-            .map_err(|_| TablesError::TooMany { records: spec.services.len() })?;
+        let number = *layout.services.get(index).ok_or(TablesError::Layout { service: index })?;
+        if position.insert(number, index).is_some() || layout.records.len() != spec.services.len() {
+            return Err(TablesError::Layout { service: index });
+        }
         let ports: Vec<Option<u16>> = match service.ports.as_slice() {
             [] => vec![None],
             ports => ports.iter().copied().map(Some).collect(),
@@ -239,7 +359,7 @@ fn build_service_table(spec: &Spec) -> Result<ServiceTable, TablesError> {
                 table.insert(*address, *port, service.protocol, number).map_err(
                     |Duplicate { service: other }| TablesError::Duplicate {
                         service: index,
-                        other: usize::from(other),
+                        other: position.get(&other).copied().unwrap_or(index),
                     },
                 )?;
             }

@@ -46,7 +46,10 @@ impl Balancer {
         let program = guideway_path()?;
         let namespace = lab.namespace("lb");
         let config = config.to_string_lossy();
-        let process = namespace.start(&program.to_string_lossy(), &["run", "-c", &config]);
+        // Beside the configuration, which is in a folder of this lab: no test finds what another has kept.
+        let state = format!("{config}.state");
+        let arguments = ["run", "-c", &config, "--state-dir", &state];
+        let process = namespace.start(&program.to_string_lossy(), &arguments);
         let mut balancer = Self { process, namespace };
         let ready = wait_until(READY_LIMIT, || {
             balancer.process.ended().is_some() || balancer.status("/readyz") == 200

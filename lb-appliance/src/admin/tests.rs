@@ -1,12 +1,15 @@
-//! The API over real sockets, in front of a control plane that says yes.
+//! The API over real sockets, in front of a control plane without a dataplane.
 
 mod limits;
 mod network;
 
-use super::fake::Fake;
-use super::{CheckReport, DropsReport, LogLevel, VersionInfo};
+use super::fake::{CONFIG, Fake};
+use super::{CheckReport, DropsReport, LogLevel, MaglevAnswer, VersionInfo};
 use crate::client::{ClientError, Next, Target};
-use crate::control::view::{Applied, ConnectionStatus, DiffReport, Event, Explanation, Problem, Status};
+use crate::control::AdminState;
+use crate::control::view::{
+    Applied, BackendStatus, ConnectionStatus, DiffReport, Event, Explanation, Problem, Status, VipStatus,
+};
 use hyper::Method;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -69,7 +72,18 @@ fn documents_are_served_and_close_the_connection() {
     let version: VersionInfo = client.get(&Target::new(&["version"])).expect("version");
     assert_eq!((version.api.as_str(), version.version.as_str()), ("v1", env!("CARGO_PKG_VERSION")));
     let status: Status = client.get(&Target::new(&["status"])).expect("status");
-    assert_eq!((status.node.as_str(), status.generation), ("lb1", 7));
+    assert_eq!((status.node.as_str(), status.vips.len()), ("lb1", 1));
+    let vips: Vec<VipStatus> = client.get(&Target::new(&["vips"])).expect("vips");
+    let vip: VipStatus = client.get(&Target::new(&["vips", "web"])).expect("vip");
+    assert_eq!(vips, [vip]);
+    let backend: BackendStatus =
+        client.get(&Target::new(&["pools", "web", "backends", "web-1"])).expect("backend");
+    assert_eq!((backend.pool.as_str(), backend.configured_weight), ("web", 100));
+    let table: MaglevAnswer = client.get(&Target::new(&["maglev", "web"])).expect("table");
+    assert!(matches!(&table, MaglevAnswer::Status(table) if table.backends.len() == 2), "{table:?}");
+    let without = Target::new(&["maglev", "web"]).with("remove", "web-2");
+    let forecast: MaglevAnswer = client.get(&without).expect("forecast");
+    assert!(matches!(&forecast, MaglevAnswer::Forecast(forecast) if forecast.slots_moved > 0.4), "{forecast:?}");
     let _: DropsReport = client.get(&Target::new(&["drops"])).expect("drops");
     let answer = ask(&fake, "GET", "/api/v1/config", "", "");
     assert!(answer.body.contains("203.0.113.10") && answer.head.contains("connection: close"), "{}", answer.head);
@@ -102,7 +116,7 @@ fn every_refusal_is_a_problem_with_a_code() {
         ("POST", "/api/v1/config/apply?confirm_within=5", "", "", 400, "not a duration"),
         ("POST", "/api/v1/config/apply?file=etc/x", "", "", 400, "absolute"),
         ("POST", "/api/v1/config/apply?file=/x", "text/yaml", "a: 1", 400, "one of them"),
-        ("POST", "/api/v1/config/apply", "text/yaml", "empty-a-pool", 409, "--force"),
+        ("POST", "/api/v1/config/apply", "text/yaml", "version: 1", 422, "running configuration stays"),
         ("GET", "/api/v1/explain?src=1.2.3.4:5", "", "", 400, "dst"),
         ("GET", "/api/v1/explain?src=1.2.3.4&dst=1.2.3.4:5", "", "", 400, "socket address"),
         ("GET", "/api/v1/explain?src=1.2.3.4:5&dst=[::1]:5", "", "", 400, "families"),
@@ -124,50 +138,83 @@ fn every_refusal_is_a_problem_with_a_code() {
     assert!(bad_method.head.contains("allow: get,head"), "{}", bad_method.head);
 }
 
+/// The configuration of the fake with another weight.
+fn weighed(weight: u16) -> String {
+    CONFIG.replace("address: 10.0.1.11", &format!("address: 10.0.1.11, weight: {weight}"))
+}
+
 #[test]
 fn changes_reach_the_controller_as_they_were_said() {
     let fake = Fake::start();
     let client = fake.client();
-    let apply = Target::new(&["config", "apply"]).with("confirm_within", "60s").with("name", "new.yaml");
-    let applied: Applied = client.post_yaml(&apply, "version: 1".into()).expect("applied");
-    for words in ["new.yaml", "version: 1", "Some(60s)", "force: false"] {
-        assert!(applied.message.contains(words), "{}", applied.message);
-    }
-    let running: Applied =
-        client.post_yaml(&Target::new(&["config", "apply"]).with("force", "true"), String::new()).expect("applied");
-    assert!(running.message.contains("Running") && running.message.contains("force: true"), "{}", running.message);
-    let diff: DiffReport = client.get(&Target::new(&["config", "diff"]).with("file", "/etc/x")).expect("diff");
-    assert!(diff.changes[0].object.contains("File"), "{:?}", diff.changes);
+    let apply = Target::new(&["config", "apply"]);
+    let on_trial = apply.clone().with("confirm_within", "60s").with("name", "new.yaml");
+    let applied: Applied = client.post_yaml(&on_trial, weighed(70)).expect("applied");
+    assert_eq!(applied.confirm_within_seconds, Some(60.0));
+    let change = &applied.changes[0];
+    assert_eq!((change.object.as_str(), change.to.as_deref()), ("backend web/web-1", Some("70")), "{applied:?}");
+    let confirmed: Applied =
+        client.post_yaml(&Target::new(&["config", "confirm"]), String::new()).expect("confirmed");
+    assert_eq!(confirmed.generation, applied.generation);
+    let differing: DiffReport = client.get(&Target::new(&["config", "diff"])).expect("diff");
+    assert_eq!(differing.changes.len(), 1, "the file still says 100: {differing:?}");
+    let file = fake.path.display().to_string();
+    let by_path: DiffReport = client.get(&Target::new(&["config", "diff"]).with("file", &file)).expect("diff");
+    assert_eq!(by_path, differing);
+    let by_text: DiffReport =
+        client.post_yaml(&Target::new(&["config", "diff"]), weighed(70)).expect("diff");
+    assert!(by_text.changes.is_empty(), "{by_text:?}");
     let rolled: Applied = client.post_yaml(&Target::new(&["config", "rollback"]), String::new()).expect("rolled");
-    assert_eq!(rolled.message, "Rollback");
-    let refused = client.post_yaml::<Applied>(&Target::new(&["config", "apply"]), "empty-a-pool".into());
-    assert!(matches!(refused, Err(ClientError::Refused(problem)) if problem.code == "GW9005"));
+    assert!(rolled.generation > applied.generation);
+    let emptied = CONFIG.replace("vips:\n  - {name: web, addresses: [203.0.113.10], ports: [443], protocol: tcp, \
+        pool: web}", "vips: []");
+    let refused = client.post_yaml::<Applied>(&apply, emptied.clone());
+    assert!(matches!(&refused, Err(ClientError::Refused(problem)) if problem.code == "GW9005"), "{refused:?}");
+    let forced: Applied = client.post_yaml(&apply.with("force", ""), emptied).expect("forced");
+    assert!(forced.generation > rolled.generation);
 }
 
 #[test]
-fn flows_are_asked_for_and_lists_are_bounded() {
+fn words_on_backends_reach_the_controller() {
     let fake = Fake::start();
     let client = fake.client();
-    let flow = |segment: &str| {
-        Target::new(&[segment]).with("src", "[2001:db8::7]:4000").with("dst", "[2001:db8::10]:443").with("proto", "udp")
-    };
+    let target = Target::new(&["pools", "web", "backends", "web-1"]);
+    let patch = serde_json::json!({"state": "drain", "weight": 50, "for": "30m"});
+    let _: Applied = client.send_json(Method::PATCH, &target, &patch).expect("applied");
+    let backend: BackendStatus = client.get(&target).expect("backend");
+    let word = backend.override_.expect("an override");
+    assert_eq!((word.state, word.weight, word.persistent), (Some(AdminState::Drain), Some(50), false));
+    assert!(word.remaining_seconds.is_some_and(|left| left > 1_700.0 && left <= 1_800.0), "{word:?}");
+    let clear = serde_json::json!({"clear": true});
+    let _: Applied = client.send_json(Method::PATCH, &target, &clear).expect("cleared");
+    let backend: BackendStatus = client.get(&target).expect("backend");
+    assert_eq!((backend.override_, backend.admin_state), (None, AdminState::Active));
+    let missing = Target::new(&["pools", "web", "backends", "web-9"]);
+    let refused = client.send_json::<Applied>(Method::PATCH, &missing, &clear);
+    assert!(matches!(&refused, Err(ClientError::Refused(problem)) if problem.status == 404), "{refused:?}");
+}
+
+#[test]
+fn flows_are_asked_for() {
+    let fake = Fake::start();
+    let client = fake.client();
+    let flow = |segment: &str| Target::new(&[segment]).with("src", "198.51.100.7:4000").with("dst", "203.0.113.10:443");
     let entries: Vec<ConnectionStatus> = client.get(&flow("connections")).expect("entries");
-    assert_eq!(entries.len(), 1);
     let removed: Vec<ConnectionStatus> = client.delete(&flow("connections")).expect("removed");
-    assert_eq!(removed, entries);
-    let _: Explanation = client.get(&flow("explain").with("syn", "")).expect("explained");
-    let listed: Vec<ConnectionStatus> =
-        client.get(&Target::new(&["connections"]).with("vip", "web").with("max", "5")).expect("listed");
-    assert_eq!(listed.len(), 5, "the control plane gave more than was asked for");
+    assert!(entries.is_empty() && removed.is_empty(), "there are no workers");
+    let explanation: Explanation = client.get(&flow("explain").with("syn", "")).expect("explained");
+    assert_eq!((explanation.verdict.as_str(), explanation.vip.as_deref()), ("forward", Some("web")));
+    let unknown = client.get::<Vec<ConnectionStatus>>(&Target::new(&["connections"]).with("vip", "wbe"));
+    assert!(matches!(&unknown, Err(ClientError::Refused(problem)) if problem.status == 404), "{unknown:?}");
 }
 
 #[test]
 fn a_text_is_checked_without_the_controller() {
     let fake = Fake::start();
     let check = Target::new(&["config", "check"]).with("name", "next.yaml");
-    let good: CheckReport = fake.client().post_yaml(&check, super::fake::CONFIG.into()).expect("report");
+    let good: CheckReport = fake.client().post_yaml(&check, CONFIG.into()).expect("report");
     assert!(good.valid && good.findings.is_empty());
-    let bad: CheckReport = fake.client().post_yaml(&check, super::fake::CONFIG.replace("node:", "nodes:")).expect("report");
+    let bad: CheckReport = fake.client().post_yaml(&check, CONFIG.replace("node:", "nodes:")).expect("report");
     let finding = &bad.findings[0];
     assert!(!bad.valid);
     assert_eq!((finding.code.as_str(), finding.file.as_deref(), finding.line), ("GW0101", Some("next.yaml"), Some(3)));
@@ -186,20 +233,22 @@ fn the_log_level_without_a_logger_is_refused_rather_than_lost() {
 #[test]
 fn events_are_listed_and_followed_without_gap_or_repetition() {
     let fake = Fake::start();
+    let client = fake.client();
+    let base = client.get::<Vec<Event>>(&Target::new(&["events"])).expect("events").len() as u64;
     for number in 0..3 {
         fake.note(&number.to_string());
     }
-    let client = fake.client();
     let all: Vec<Event> = client.get(&Target::new(&["events"])).expect("events");
-    let late: Vec<Event> = client.get(&Target::new(&["events"]).with("since", "2")).expect("events");
-    assert_eq!((all.len(), late.len()), (3, 1));
-    let mut follower = client.follow(Some(1)).expect("follow");
+    let since = (base + 2).to_string();
+    let late: Vec<Event> = client.get(&Target::new(&["events"]).with("since", &since)).expect("events");
+    assert_eq!((all.len() as u64, late.len()), (base + 3, 1));
+    let mut follower = client.follow(Some(base + 1)).expect("follow");
     for number in 3..5 {
         fake.note(&number.to_string());
     }
     for number in 1..5_u64 {
         let Next::Event(event) = follower.next(PATIENCE).expect("event") else { panic!("no event {number}") };
-        assert_eq!((event.sequence, event.message), (number, number.to_string()));
+        assert_eq!((event.sequence, event.message), (base + number, number.to_string()));
     }
     assert_eq!(follower.next(Duration::from_millis(50)).expect("quiet"), Next::Quiet);
 }
@@ -208,12 +257,13 @@ fn events_are_listed_and_followed_without_gap_or_repetition() {
 fn server_sent_events_have_the_form_that_browsers_read() {
     let fake = Fake::start();
     fake.note("first");
+    let first = fake.client().get::<Vec<Event>>(&Target::new(&["events"])).expect("events").len() - 1;
     let mut stream = connect(&fake);
-    stream
-        .write_all(
-            b"GET /api/v1/events?follow HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nLast-Event-ID: 0\r\n\r\n",
-        )
-        .expect("write");
+    write!(
+        stream,
+        "GET /api/v1/events?follow HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nLast-Event-ID: {first}\r\n\r\n"
+    )
+    .expect("write");
     let mut seen = String::new();
     // Something seen, no repetition of what the client has: the second is the first that is sent.
     while !seen.contains("\r\n\r\n") {
@@ -224,7 +274,9 @@ fn server_sent_events_have_the_form_that_browsers_read() {
         seen += &some(&mut stream);
     }
     assert!(seen.to_lowercase().contains("content-type: text/event-stream"), "{seen}");
-    assert!(seen.contains("id: 1\nevent: backend_up\ndata: {\"sequence\":1,"), "{seen}");
+    let second = first + 1;
+    let expected = format!("id: {second}\nevent: backend_up\ndata: {{\"sequence\":{second},");
+    assert!(seen.contains(&expected), "{seen}");
     assert!(!seen.contains("first"), "{seen}");
 }
 

@@ -38,7 +38,7 @@ pub enum OutputForm {
 /// Checks and reports on the process's own standard streams.
 pub fn run(args: &CheckArgs) -> ExitCode {
     let examination = if args.file == Path::new("-") {
-        config::examine_reader("<stdin>", io::stdin().lock())
+        config::examine_reader_beside("<stdin>", io::stdin().lock(), Path::new("<stdin>"))
     } else {
         config::examine_file(&args.file)
     };
@@ -73,8 +73,10 @@ pub fn report(
             let tally = tally(diagnostics);
             match &examination.config {
                 Some(config) if valid => {
+                    let files = diagnostics.included.len();
+                    let of = if files == 0 { String::new() } else { format!(" in {} files", files + 1) };
                     let and = if tally.is_empty() { String::new() } else { format!(", {tally}") };
-                    writeln!(out, "{name}: valid ({}{and})", contents(config))?;
+                    writeln!(out, "{name}: valid ({}{of}{and})", contents(config))?;
                 }
                 _ => writeln!(err, "{name}: invalid ({tally})")?,
             }

@@ -45,7 +45,7 @@ pub enum Verb {
 }
 
 /// One flow.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 pub struct FlowArgs {
     /// Client address and port
     #[arg(long, value_name = "ADDRESS:PORT")]

@@ -1,8 +1,10 @@
 //! `guideway explain`: what would become of a packet, by the code that decides.
 
 use super::conn::FlowArgs;
-use super::live::{Live, LiveArgs, Outcome, run};
-use crate::control::view::Explanation;
+use super::live::{Live, LiveArgs, LiveError, Outcome, run};
+use crate::control::explain::offline;
+use crate::control::view::{Explanation, Flow};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `guideway explain`.
@@ -14,6 +16,9 @@ pub struct ExplainArgs {
     /// The packet opens a connection (SYN)
     #[arg(long)]
     pub syn: bool,
+    /// Explain by this configuration alone, without a running balancer
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Connection and output
     #[command(flatten)]
     pub live: LiveArgs,
@@ -22,10 +27,25 @@ pub struct ExplainArgs {
 /// Explains.
 pub fn explain(args: &ExplainArgs) -> ExitCode {
     run(&args.live, |live| {
+        if let Some(path) = &args.config {
+            return by_file(live, args, path);
+        }
         let target = args.flow.target("explain").with("syn", if args.syn { "true" } else { "false" });
         let explanation: Explanation = live.client.get(&target)?;
         show(live, &explanation)
     })
+}
+
+fn by_file(live: &mut Live<'_>, args: &ExplainArgs, path: &Path) -> Outcome {
+    let FlowArgs { src, dst, proto } = args.flow;
+    if src.is_ipv4() != dst.is_ipv4() {
+        return Err(LiveError::Usage("--src and --dst are of different families".into()));
+    }
+    let Some(config) = super::load_config(path) else { return Ok(super::EXIT_CONFIG) };
+    let flow = Flow { source: src, destination: dst, protocol: proto.number(), opens: args.syn };
+    let explanation = offline(&config, flow)
+        .map_err(|error| LiveError::Failed(format!("the tables cannot be built: {error}")))?;
+    show(live, &explanation)
 }
 
 fn show(live: &mut Live<'_>, explanation: &Explanation) -> Outcome {

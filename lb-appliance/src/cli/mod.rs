@@ -3,24 +3,31 @@
 pub mod backend;
 pub mod bench;
 pub mod check;
+pub mod completions;
 pub mod conn;
 pub mod diff;
+pub mod doctor;
 pub mod drops;
 pub mod events;
 pub mod explain;
 pub mod health;
 pub mod healthcheck;
+pub mod init;
 pub mod live;
 pub mod log_level;
 pub mod maglev;
+pub mod man;
 pub mod output;
 pub mod reload;
 pub mod replay;
 pub mod root;
 pub mod run;
 pub mod runtime;
+pub mod schema;
 pub mod status;
+pub mod support_bundle;
 pub mod top;
+pub mod version;
 pub mod vip;
 
 #[cfg(test)]
@@ -28,8 +35,9 @@ pub mod vip;
 mod samples;
 
 use crate::config::{self, Look, model::Config};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::process::ExitCode;
 
 /// Exit code: something failed.
 pub const EXIT_FAILED: u8 = 1;
@@ -41,7 +49,7 @@ pub const EXIT_CONFIG: u8 = 3;
 /// Reads a configuration for use; says on stderr everything there is to say about it, warnings included.
 pub fn load_config(path: &Path) -> Option<Config> {
     let examination = config::examine_file(path);
-    let report = examination.diagnostics.render(look(std::io::stderr().is_terminal()));
+    let report = examination.diagnostics.render(look(io::stderr().is_terminal()));
     if !report.is_empty() {
         eprintln!("{}", report.trim_end());
     }
@@ -54,5 +62,17 @@ pub fn look(is_terminal: bool) -> Look {
         (false, _) => Look::Plain,
         (true, true) => Look::Drawn,
         (true, false) => Look::Coloured,
+    }
+}
+
+/// The exit code of something that was to be written to `what`; says on standard error what went wrong. A reader that
+/// has gone (`guideway schema | head`) is no failure.
+pub fn written(outcome: io::Result<()>, what: &str) -> ExitCode {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("guideway: {what}: {error}");
+            ExitCode::from(EXIT_FAILED)
+        }
+        _ => ExitCode::SUCCESS,
     }
 }

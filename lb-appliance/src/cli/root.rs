@@ -60,6 +60,20 @@ pub enum Command {
     LogLevel(super::log_level::LogLevelArgs),
     /// Exit with 0 if the balancer lives, else 1: for HEALTHCHECK of containers
     Healthcheck(super::healthcheck::HealthcheckArgs),
+    /// Examine this host: what stands in the way of good forwarding, and the command that mends it
+    Doctor(super::doctor::DoctorArgs),
+    /// Write a commented starter configuration from the hardware and addresses of this host
+    Init(super::init::InitArgs),
+    /// Print the JSON Schema of the configuration, for editors and pipelines
+    Schema(super::schema::SchemaArgs),
+    /// Print the completions of a shell
+    Completions(super::completions::CompletionsArgs),
+    /// Write the man pages, one per subcommand
+    Man(super::man::ManArgs),
+    /// Print what this program was built from
+    Version(super::version::VersionArgs),
+    /// Collect what a bug report needs into one archive, secrets masked
+    SupportBundle(super::support_bundle::SupportBundleArgs),
 }
 
 /// Parses the process's arguments, runs the subcommand and gives its exit code; ends the process on a usage error.
@@ -86,6 +100,13 @@ pub fn main() -> ExitCode {
         Command::Top(arguments) => super::top::top(&arguments),
         Command::LogLevel(arguments) => super::log_level::log_level(&arguments),
         Command::Healthcheck(arguments) => super::healthcheck::healthcheck(&arguments),
+        Command::Doctor(arguments) => super::doctor::run(&arguments),
+        Command::Init(arguments) => super::init::run(&arguments),
+        Command::Schema(arguments) => super::schema::run(&arguments),
+        Command::Completions(arguments) => super::completions::run(&arguments),
+        Command::Man(arguments) => super::man::run(&arguments),
+        Command::Version(arguments) => super::version::run(&arguments),
+        Command::SupportBundle(arguments) => super::support_bundle::run(&arguments),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Exit codes: 0 after SIGTERM or SIGINT, 1 if something could not be opened, 3 if the configuration is invalid.
 
 use crate::config;
+use crate::control::{self, Boot, Store};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,19 +14,31 @@ pub struct RunArgs {
     /// Configuration file
     #[arg(short, long, value_name = "FILE", default_value = config::FILE_DEFAULT)]
     pub config: PathBuf,
+    /// Where the last good configuration and persistent overrides are kept
+    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY", default_value = control::STATE_DIRECTORY_DEFAULT)]
+    pub state_dir: PathBuf,
 }
 
 /// Runs the balancer until a signal.
 pub fn run(arguments: &RunArgs) -> ExitCode {
-    let Some(config) = super::load_config(&arguments.config) else {
-        return ExitCode::from(super::EXIT_CONFIG);
+    // Says everything about the file, whether or not there is an older one to go on with.
+    let _ = super::load_config(&arguments.config);
+    let store = Store::new(arguments.state_dir.clone());
+    let boot = match Boot::load(&arguments.config, &store) {
+        Ok(boot) => boot,
+        // The report is on standard error already.
+        Err(_) => return ExitCode::from(super::EXIT_CONFIG),
     };
-    if let Err(finding) = config.require_dataplane() {
+    if let Some(complaint) = &boot.complaint {
+        eprintln!("guideway: {complaint}");
+    }
+    if let Err(finding) = boot.loaded.config.require_dataplane() {
         eprintln!("guideway: {}: {}", arguments.config.display(), finding);
         return ExitCode::from(super::EXIT_CONFIG);
     }
-    let result =
-        crate::logging::start(&config.logging).map_err(anyhow::Error::from).and_then(|()| forward(&config));
+    let result = crate::logging::start(&boot.loaded.config.logging)
+        .map_err(anyhow::Error::from)
+        .and_then(|()| forward(boot, arguments));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -36,12 +49,16 @@ pub fn run(arguments: &RunArgs) -> ExitCode {
 }
 
 #[cfg(feature = "dpdk")]
-fn forward(config: &config::model::Config) -> anyhow::Result<()> {
-    crate::runtime::run(config)
+fn forward(boot: Boot, arguments: &RunArgs) -> anyhow::Result<()> {
+    let settings = crate::runtime::Settings {
+        path: arguments.config.clone(),
+        state_directory: arguments.state_dir.clone(),
+    };
+    crate::runtime::run(boot, settings)
 }
 
 #[cfg(not(feature = "dpdk"))]
-fn forward(_config: &config::model::Config) -> anyhow::Result<()> {
+fn forward(_boot: Boot, _arguments: &RunArgs) -> anyhow::Result<()> {
     anyhow::bail!(
         "this build has no packet I/O: build it with the cargo feature `dpdk`, or use `guideway replay`"
     )

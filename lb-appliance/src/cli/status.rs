@@ -60,7 +60,8 @@ pub(super) fn text(status: &Status, live: &Live<'_>) -> String {
         text.push('\n');
     }
     if status.overrides > 0 {
-        text += &format!("{} overrides of the operator in force: guideway diff lists them\n", status.overrides);
+        let words = if status.overrides == 1 { "word" } else { "words" };
+        text += &format!("{} {words} of the operator in force: guideway diff lists them\n", status.overrides);
     }
     for problem in &status.problems {
         text += &(style.bad(&format!("PROBLEM: {problem}")) + "\n");

@@ -65,6 +65,11 @@ codes! {
     TooComplex "GW0009" Error "nested too deeply, or too many values";
     YamlTag "GW0010" Error "YAML tag";
     TooManyFindings "GW0011" Error "too many findings to list";
+    NothingIncluded "GW0012" Warning "include pattern that matches no file";
+    BadInclude "GW0013" Error "not a usable include pattern";
+    MainFileOnly "GW0014" Error "key that only the main file may hold";
+    TooManyFiles "GW0015" Error "too many included files, or too much in them";
+    NoFolder "GW0016" Error "include in a text that has no folder";
     // GW01xx: one key or value on its own.
     UnknownKey "GW0101" Error "unknown key";
     NotSupportedYet "GW0102" Error "designed but not supported yet";

@@ -10,7 +10,7 @@ use super::model::{
     Admin, Backend, Config, Dataplane, Encap, Forwarding, Gateway, Idle, Logging, Maglev, Metrics, Node, Pool, Port,
     Vip, VipPorts,
 };
-use super::read::{Item, Located, Section};
+use super::read::{Item, Located};
 use super::rules;
 use super::section::dataplane::{DataplaneDraft, GatewayDraft, PortDraft};
 use super::section::forwarding::ForwardingDraft;
@@ -30,24 +30,34 @@ pub(super) struct Draft {
     pub(super) admin: Admin,
     pub(super) metrics: Metrics,
     pub(super) logging: Logging,
+    /// An included file could not be read: nothing can be said about names that are missing.
+    pub(super) is_partial: bool,
 }
 
 impl Draft {
-    /// Reads everything below the root.
-    pub(super) fn read(root: &Item<'_>) -> Option<Self> {
+    /// Reads everything below the root, then what the included files add to it.
+    pub(super) fn read(root: &Item<'_>, included: &[Item<'_>], is_partial: bool) -> Option<Self> {
         let section = root.section(&keys::ROOT)?;
-        version(&section);
+        version(section.require("version", "1"));
+        let is_alone = section.get("include").is_none();
         let node = section.get("node").and_then(|item| item.section(&keys::NODE));
-        Some(Self {
+        let mut draft = Self {
             node_name: node.and_then(|node| node.get("name")).and_then(|item| item.name()),
             dataplane: dataplane::read(&section),
             forwarding: forwarding::read(&section),
-            pools: pools::read(&section),
-            vips: vips::read(&section),
+            pools: pools::read(&section, is_alone),
+            vips: vips::read(&section, is_alone),
             admin: admin::admin(&section),
             metrics: observability::metrics(&section),
             logging: observability::logging(&section),
-        })
+            is_partial,
+        };
+        for part in included.iter().filter_map(|part| part.section(&keys::INCLUDED)) {
+            version(part.get("version"));
+            draft.pools.extend(pools::read(&part, false));
+            draft.vips.extend(vips::read(&part, false));
+        }
+        Some(draft)
     }
 
     /// Index of a pool by name; the first of two wins, the second is reported elsewhere.
@@ -86,8 +96,8 @@ impl Draft {
     }
 }
 
-fn version(root: &Section<'_>) {
-    let Some(item) = root.require("version", "1") else { return };
+fn version(item: Option<Item<'_>>) {
+    let Some(item) = item else { return };
     if item.number(0..=u32::MAX).is_some_and(|version| version != VERSION) {
         let hint = format!("write `version: {VERSION}`, or use the guideway that the file was written for");
         item.findings.add_hint(
@@ -136,6 +146,8 @@ fn pool(draft: &PoolDraft, ports: &[PortDraft]) -> Option<Pool> {
         name: draft.name.as_ref()?.value.clone(),
         encap: encap.encap,
         backends: backends.collect::<Option<Vec<_>>>()?,
+        slow_start: draft.slow_start,
+        adaptive_weights: draft.adaptive_weights,
     })
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::code::{Code, Severity};
 use super::source::{Source, Span};
+use super::sources::Sources;
 
 /// More than this many are counted, not kept: a generated file can repeat one mistake a million times.
 pub(super) const FINDINGS_MAX: usize = 1000;
@@ -71,11 +72,13 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// All findings about one file, in the order of its text.
+/// All findings about a file and what it includes, in the order of the texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
-    /// The text they point into.
+    /// The main text.
     pub source: Arc<Source>,
+    /// The texts that it includes, in the order in which they are merged.
+    pub included: Vec<Arc<Source>>,
     /// Sorted by place, then by code.
     pub list: Vec<Diagnostic>,
 }
@@ -84,6 +87,22 @@ impl Diagnostics {
     /// How many of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.list.iter().filter(|finding| finding.severity() == severity).count()
+    }
+
+    /// The text that a span points into.
+    pub fn source_of(&self, span: Span) -> &Arc<Source> {
+        span.file.checked_sub(1).and_then(|index| self.included.get(index)).unwrap_or(&self.source)
+    }
+
+    /// `file:line:column` of a span.
+    pub fn place_of(&self, span: Span) -> String {
+        format!("{}:{}:{}", self.source_of(span).name(), span.line, span.column)
+    }
+
+    /// The other half of a collision, when it is in another file and no snippet can show both.
+    pub(super) fn elsewhere(&self, finding: &Diagnostic) -> Option<String> {
+        let (span, (other, note)) = (finding.span?, finding.other.as_ref()?);
+        (span.file != other.file).then(|| format!("{note}: {}", self.place_of(*other)))
     }
 
     /// Whether the configuration is refused.
@@ -99,11 +118,14 @@ impl fmt::Display for Diagnostics {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            f.write_str(self.source.name())?;
-            if let Some(span) = finding.span {
-                write!(f, ":{}:{}", span.line, span.column)?;
+            match finding.span {
+                Some(span) => f.write_str(&self.place_of(span))?,
+                None => f.write_str(self.source.name())?,
             }
             write!(f, ": {finding}")?;
+            if let Some(elsewhere) = self.elsewhere(finding) {
+                write!(f, " [{elsewhere}]")?;
+            }
         }
         Ok(())
     }
@@ -115,6 +137,7 @@ impl std::error::Error for Diagnostics {}
 #[derive(Debug)]
 pub(super) struct Findings<'s> {
     source: &'s Arc<Source>,
+    sources: RefCell<Sources>,
     list: RefCell<Vec<Diagnostic>>,
     omitted: Cell<usize>,
     failed: Cell<bool>,
@@ -122,11 +145,37 @@ pub(super) struct Findings<'s> {
 
 impl<'s> Findings<'s> {
     pub(super) fn new(source: &'s Arc<Source>) -> Self {
-        Self { source, list: RefCell::default(), omitted: Cell::new(0), failed: Cell::new(false) }
+        Self {
+            source,
+            sources: RefCell::new(Sources::new(source)),
+            list: RefCell::default(),
+            omitted: Cell::new(0),
+            failed: Cell::new(false),
+        }
     }
 
-    pub(super) fn source(&self) -> &'s Source {
-        self.source
+    /// Takes in an included text; its offsets start at what this returns, and its number is in the spans.
+    pub(super) fn include(&self, source: Source) -> (usize, usize) {
+        self.sources.borrow_mut().add(Arc::new(source))
+    }
+
+    /// The key or value at an offset, as written.
+    pub(super) fn written(&self, offset: usize) -> String {
+        self.sources.borrow().written(offset)
+    }
+
+    /// Where an offset is.
+    pub(super) fn span(&self, offset: usize) -> Span {
+        self.sources.borrow().span(offset)
+    }
+
+    /// Whether a list, or one of its items as a whole, could not be read.
+    pub(super) fn failed_list(&self, field: &str) -> bool {
+        let whole = |rest: &str| rest.is_empty() || rest.starts_with('[') && !rest.contains('.');
+        let about = |finding: &Diagnostic| {
+            finding.severity() == Severity::Error && finding.field.strip_prefix(field).is_some_and(whole)
+        };
+        self.list.borrow().iter().any(about)
     }
 
     /// Whether an error has been reported.
@@ -155,7 +204,7 @@ impl<'s> Findings<'s> {
         other: (&Place, String),
     ) {
         let mut finding = Diagnostic::new(code, &place.field, message).hint(hint);
-        finding.other = Some((self.source.span(other.0.offset), other.1));
+        finding.other = Some((self.span(other.0.offset), other.1));
         self.push(finding, Some(place.offset));
     }
 
@@ -167,18 +216,20 @@ impl<'s> Findings<'s> {
             self.omitted.set(self.omitted.get() + 1);
             return;
         }
-        finding.span = finding.span.or(offset.map(|offset| self.source.span(offset)));
+        finding.span = finding.span.or(offset.map(|offset| self.span(offset)));
         list.push(finding);
     }
 
     /// Sorts what was found.
     pub(super) fn finish(self) -> Diagnostics {
         let mut list = self.list.into_inner();
-        list.sort_by_key(|finding| (finding.span.map_or(0, |span| span.offset), finding.code));
+        list.sort_by_key(|finding| {
+            (finding.span.map_or((0, 0), |span| (span.file, span.offset)), finding.code)
+        });
         if self.omitted.get() > 0 {
             let message = format!("{} more findings are not listed", self.omitted.get());
             list.push(Diagnostic::new(Code::TooManyFindings, "", message).hint("mend these first"));
         }
-        Diagnostics { source: Arc::clone(self.source), list }
+        Diagnostics { source: Arc::clone(self.source), included: self.sources.into_inner().included(), list }
     }
 }

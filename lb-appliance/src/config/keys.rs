@@ -31,6 +31,13 @@ pub struct Keys {
     pub keys: &'static [Key],
 }
 
+impl Keys {
+    /// Whether this is an included file, and the key one of the main file.
+    pub(super) fn is_main_only(&self, key: &str) -> bool {
+        self.path == INCLUDED.path && ROOT.keys.iter().any(|known| known.name == key)
+    }
+}
+
 macro_rules! keys {
     ($($table:ident $path:literal: $($now:ident)* $(; later $($later:ident)*)?,)+) => {
         $(
@@ -48,7 +55,8 @@ macro_rules! keys {
 }
 
 keys! {
-    ROOT "": version node dataplane forwarding pools vips admin metrics logging; later include bgp capture,
+    ROOT "": version include node dataplane forwarding pools vips admin metrics logging; later bgp capture,
+    INCLUDED "include[]": version pools vips,
     NODE "node": name,
     DATAPLANE "dataplane": workers control_cpus burst idle memory ports eal_extra_args,
     MEMORY "dataplane.memory": hugepages per_numa_node mbufs_per_numa_node,
@@ -60,13 +68,16 @@ keys! {
     IDLE_TIMEOUT "forwarding.connections.idle_timeout": tcp tcp_closing udp,
     ENCAPSULATION "forwarding.encapsulation": source; later inner_mtu,
     SOURCE "forwarding.encapsulation.source": ipv4 ipv6,
-    POOL "pools[]": name encap backends; later health_check panic_threshold slow_start,
+    POOL "pools[]": name encap backends slow_start adaptive_weights; later health_check panic_threshold,
     ENCAP "pools[].encap": ipip gue vxlan l2dsr; later gre geneve nat full_nat,
     IPIP "pools[].encap.ipip": ,
     GUE "pools[].encap.gue": port variant; later checksum,
     VXLAN "pools[].encap.vxlan": vni port inner_mac,
     L2DSR "pools[].encap.l2dsr": ,
     BACKEND "pools[].backends[]": name address weight state mac inner_mac,
+    SLOW_START "pools[].slow_start": duration start,
+    ADAPTIVE_WEIGHTS "pools[].adaptive_weights": source interval stale_after min_factor max_factor max_step deadband
+        max_changes_per_minute max_moved_per_minute,
     VIP "vips[]": name addresses ports protocol pool sessions fragments; later source_allow source_deny,
     ADMIN "admin": socket http,
     ADMIN_SOCKET "admin.socket": path mode group,

@@ -5,8 +5,11 @@
 //! between them (`rules`) -> [`Config`]. Nothing here needs privileges, DPDK or the network.
 
 mod code;
+mod device;
 mod draft;
+mod files;
 mod finding;
+mod include;
 pub mod keys;
 mod mac;
 pub mod model;
@@ -14,28 +17,35 @@ mod prime;
 mod read;
 mod render;
 mod rules;
+mod schema;
 mod section;
 mod snippet;
 mod source;
+mod sources;
 mod suggest;
 mod syntax;
 mod values;
 mod yaml;
 
 pub use code::{Code, Severity};
+pub use device::pci_address;
+pub use files::{SourceFile, config_hash};
 pub use finding::{Diagnostic, Diagnostics};
+pub use include::{FILES_MAX, INCLUDED_BYTES_MAX};
 pub use mac::{MacAddr, MacAddrError};
 pub use model::{Config, Dataplane};
 pub use render::{Look, Report};
+pub use schema::{included_schema, modeline, schema};
 pub use source::{Source, Span};
 pub use values::duration;
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use draft::Draft;
 use finding::Findings;
+use include::Reach;
 use read::Item;
 
 /// Largest file, bytes: about 40,000 backends.
@@ -71,42 +81,61 @@ fn accept(examination: Examination) -> Result<Config, Diagnostics> {
     examination.config.ok_or(examination.diagnostics)
 }
 
-/// Reads a file and reports all there is to say about it.
+/// Reads a file with all that it includes; also gives the texts, the main one first.
+///
+/// Errors as for [`load`].
+pub fn load_with_files(path: &Path) -> Result<(Config, Vec<SourceFile>), Diagnostics> {
+    let examination = examine_file(path);
+    let files = examination.files();
+    accept(examination).map(|config| (config, files))
+}
+
+/// Reads a file with all that it includes and reports all there is to say about them.
 pub fn examine_file(path: &Path) -> Examination {
     let name = path.display().to_string();
     match std::fs::File::open(path) {
-        Ok(file) => examine_reader(&name, file),
-        Err(error) => unreadable(&name, &error),
+        Ok(file) => examine_reader_beside(&name, file, path),
+        Err(error) => alone(Source::new(name.as_str(), ""), files::unreadable(&name, &error)),
     }
 }
 
-/// The same for something already open, such as standard input.
+/// The same for something already open that cannot include anything.
 pub fn examine_reader(name: &str, reader: impl Read) -> Examination {
-    let mut bytes = Vec::new();
-    if let Err(error) = reader.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes) {
-        return unreadable(name, &error);
-    }
-    if bytes.len() > FILE_BYTES_MAX {
-        return too_large(name);
-    }
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => examine(name, text),
-        Err(error) => {
-            let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-            let source = Source::new(name, &valid);
-            let mut finding = Diagnostic::new(Code::NotUtf8, "", "the file is not UTF-8 text from here on");
-            finding.span = Some(source.span(source.text().len()));
-            alone(source, finding.hint("save it as UTF-8; keys and values are plain ASCII anyway"))
-        }
+    match files::source_of(name, reader) {
+        Ok(source) => examine_source(source, Reach::Nowhere),
+        Err(refused) => alone(refused.0, refused.1),
     }
 }
 
-/// Checks a text and reports all there is to say about it.
+/// The same for something already open, such as standard input, that may include files as if it stood at `place`.
+pub fn examine_reader_beside(name: &str, reader: impl Read, place: &Path) -> Examination {
+    match files::source_of(name, reader) {
+        Ok(source) => examine_source(source, Reach::Beside(place)),
+        Err(refused) => alone(refused.0, refused.1),
+    }
+}
+
+/// Checks a text that cannot include anything.
 pub fn examine(name: &str, text: &str) -> Examination {
     if text.len() > FILE_BYTES_MAX {
-        return too_large(name);
+        return alone(Source::new(name, ""), files::too_large());
     }
-    let source = Arc::new(Source::new(name, text));
+    examine_source(Source::new(name, text), Reach::Nowhere)
+}
+
+/// Checks texts that were read before (see [`Examination::files`]) without a look at the disk: the first is the main
+/// one, the others are what it includes, whatever its patterns say now.
+pub fn examine_sources(files: &[SourceFile]) -> Examination {
+    let Some((main, included)) = files.split_first() else { return examine("", "") };
+    let name = main.path.display().to_string();
+    if main.text.len() > FILE_BYTES_MAX {
+        return alone(Source::new(name, ""), files::too_large());
+    }
+    examine_source(Source::new(name, &main.text), Reach::Given(included))
+}
+
+fn examine_source(source: Source, reach: Reach<'_>) -> Examination {
+    let source = Arc::new(source);
     let tree = match yaml::parse(&source) {
         Ok(tree) => tree,
         Err(finding) => return alone(source, *finding),
@@ -115,12 +144,12 @@ pub fn examine(name: &str, text: &str) -> Examination {
     let root = Item::root(&tree, &findings);
     if root.is_null() {
         let finding = Diagnostic::new(Code::Empty, "", "there is nothing in it but comments, if anything");
-        return alone(
-            source,
-            finding.hint("begin with `version: 1`; config/minimal.yaml is a complete example"),
-        );
+        let hint = "begin with `version: 1`; `guideway init` writes a complete file";
+        return alone(Arc::clone(&source), finding.hint(hint));
     }
-    let draft = Draft::read(&root);
+    let parts = include::read(&root, reach, &findings);
+    let included: Vec<_> = parts.trees.iter().map(|tree| Item::root(tree, &findings)).collect();
+    let draft = Draft::read(&root, &included, parts.is_partial);
     if let Some(draft) = &draft {
         rules::check(draft, &findings);
     }
@@ -146,18 +175,8 @@ impl Config {
 }
 
 fn alone(source: impl Into<Arc<Source>>, finding: Diagnostic) -> Examination {
-    Examination { config: None, diagnostics: Diagnostics { source: source.into(), list: vec![finding] } }
-}
-
-fn unreadable(name: &str, error: &io::Error) -> Examination {
-    let finding = Diagnostic::new(Code::Unreadable, "", format!("cannot read {name}: {error}"));
-    alone(Source::new(name, ""), finding.hint("check the path and the permissions"))
-}
-
-fn too_large(name: &str) -> Examination {
-    let finding =
-        Diagnostic::new(Code::TooLarge, "", format!("the file has more than {FILE_BYTES_MAX} bytes"));
-    alone(Source::new(name, ""), finding.hint("is it the right file?"))
+    let diagnostics = Diagnostics { source: source.into(), included: Vec::new(), list: vec![finding] };
+    Examination { config: None, diagnostics }
 }
 
 /// The name of this host, without asking the resolver.

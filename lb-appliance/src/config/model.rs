@@ -12,6 +12,10 @@ use ipnet::IpNet;
 
 use super::mac::MacAddr;
 
+mod weights;
+
+pub use weights::{AdaptiveWeights, LoadSource, SlowStart};
+
 /// A whole valid configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -160,6 +164,10 @@ pub struct Pool {
     pub encap: Encap,
     /// In file order, possibly empty; names and addresses are unique within the pool.
     pub backends: Vec<Backend>,
+    /// How a backend that comes up gets its share; `None` = at once.
+    pub slow_start: Option<SlowStart>,
+    /// Weights that follow the load; `None` = as configured.
+    pub adaptive_weights: Option<AdaptiveWeights>,
 }
 
 /// `pools[].encap`.
@@ -230,7 +238,9 @@ pub enum BackendState {
     Active,
     /// Keeps its flows, gets no new ones.
     Drain,
-    /// Gets nothing.
+    /// Gets nothing; still probed.
+    Disabled,
+    /// Gets nothing and is not probed.
     Maintenance,
 }
 

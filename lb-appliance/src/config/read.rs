@@ -12,6 +12,7 @@ use super::finding::{Findings, Place};
 use super::keys::{Keys, Status};
 use super::suggest;
 use super::syntax::is_ipv6;
+use super::values::shown;
 use super::yaml::{Entry, Node, Value};
 
 /// A value and where it was written.
@@ -51,7 +52,7 @@ impl<'n> Item<'n> {
             Value::Null => "nothing".to_owned(),
             Value::Bool(value) => format!("the boolean {value}"),
             Value::Integer(value) => format!("the number {value}"),
-            Value::Float(value) => format!("the number {value}"),
+            Value::Float(value) => format!("the number {value:?}"),
             Value::Text(text) => format!("the text {text:?}"),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a mapping".to_owned(),
@@ -84,8 +85,37 @@ impl<'n> Item<'n> {
         found
     }
 
+    /// The value of a key, if this is a mapping that has it; complains about nothing.
+    pub(super) fn peek(&self, key: &str) -> Option<Self> {
+        let Value::Map(entries) = &self.node.value else { return None };
+        Section { entries, place: self.place.clone(), findings: self.findings }.get(key)
+    }
+
     pub(super) fn is_null(&self) -> bool {
         self.node.value == Value::Null
+    }
+
+    pub(super) fn is_map(&self) -> bool {
+        matches!(self.node.value, Value::Map(_))
+    }
+
+    /// A number within `range`, with or without decimals.
+    pub(super) fn decimal(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let value = match self.node.value {
+            // Exact for everything that is in any range.
+            Value::Integer(value) => value as f64,
+            Value::Float(value) => value,
+            _ => {
+                self.wrong_type("a number", "write it like 0.1, without quotes or percent sign");
+                return None;
+            }
+        };
+        let found = Some(value).filter(|value| range.contains(value));
+        if found.is_none() {
+            let hint = format!("allowed are {} to {}", range.start(), range.end());
+            self.findings.add_hint(Code::OutOfRange, &self.place, format!("{value} is out of range"), hint);
+        }
+        found
     }
 
     /// The text, if it is one, without complaint.
@@ -104,12 +134,15 @@ impl<'n> Item<'n> {
         if self.is_unquoted_ipv6() {
             return None;
         }
-        let span = self.findings.source().span(self.place.offset);
-        let written =
-            self.findings.source().text().get(span.offset..span.offset + span.len).unwrap_or_default();
+        let written = self.findings.written(self.place.offset);
         let hint = match &self.node.value {
             Value::Null => "write a value, or remove the key".to_owned(),
             Value::List(_) | Value::Map(_) => format!("write one value: {expected}"),
+            Value::Integer(_) if expected.starts_with("a duration") => format!("add the unit: {written}s"),
+            Value::Integer(_) if expected.starts_with("a size") => format!("add the unit: {written}MiB"),
+            _ if expected.contains("address") && !expected.contains("MAC") => {
+                "write it like 192.0.2.1 or \"2001:db8::1\"".to_owned()
+            }
             _ => format!("quote it to make it text: \"{written}\""),
         };
         self.wrong_type(expected, hint);
@@ -132,7 +165,16 @@ impl<'n> Item<'n> {
         T: TryFrom<i128> + PartialOrd + Display,
     {
         let Value::Integer(value) = self.node.value else {
-            self.wrong_type("a whole number", "write digits only, without quotes, unit or separators");
+            let is_range = self.as_text().is_some_and(|text| {
+                let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+                text.split_once('-').is_some_and(|(low, high)| digits(low) && digits(high))
+            });
+            let hint = if is_range {
+                "ranges are not understood here: list the numbers one by one, as in [2, 3]"
+            } else {
+                "write digits only: no quotes, unit, separators or point"
+            };
+            self.wrong_type("a whole number", hint);
             return None;
         };
         let number = T::try_from(value).ok().filter(|value| range.contains(value));
@@ -192,9 +234,9 @@ impl<'n> Item<'n> {
         let Value::List(nodes) = &self.node.value else {
             if !self.is_unquoted_ipv6() {
                 let hint = match self.node.value {
-                    Value::Null => "write [] for an empty list, or remove the key",
-                    Value::Map(_) => "begin every item with a dash: `- name: ...`",
-                    _ => "put it into brackets: [ ... ]",
+                    Value::Null => "write [] for an empty list, or remove the key".to_owned(),
+                    Value::Map(_) => "begin every item with a dash and a blank: `- name: ...`".to_owned(),
+                    _ => format!("put it into brackets: [{}]", self.findings.written(self.place.offset)),
                 };
                 self.wrong_type("a list", hint);
             }
@@ -263,18 +305,21 @@ impl<'n> Section<'n> {
                 let message = format!("`{}` is not supported yet", entry.key);
                 let hint = "remove it: this version would not act on it";
                 self.findings.add_hint(Code::NotSupportedYet, &place, message, hint);
+            } else if known.is_none() && keys.is_main_only(&entry.key) {
+                let message = format!("`{}` belongs into the main file", entry.key);
+                let hint = "move it there: an included file holds `pools` and `vips` only";
+                self.findings.add_hint(Code::MainFileOnly, &place, message, hint);
             } else if known.is_none() {
                 let names: Vec<&str> = now(keys).collect();
                 let hint = suggest::hint(&entry.key, &names).unwrap_or_else(|| match names.as_slice() {
                     [] => "there are no keys here: write {}".to_owned(),
                     _ => format!("known here are: {}", names.join(", ")),
                 });
-                self.findings.add_hint(
-                    Code::UnknownKey,
-                    &place,
-                    format!("unknown key `{}`", entry.key),
-                    hint,
-                );
+                // A letter of another alphabet may look just like the right one.
+                let alien =
+                    entry.key.chars().find(|c| !c.is_ascii()).map(|c| format!(", which holds {}", shown(c)));
+                let message = format!("unknown key `{}`{}", entry.key, alien.unwrap_or_default());
+                self.findings.add_hint(Code::UnknownKey, &place, message, hint);
             }
         }
     }

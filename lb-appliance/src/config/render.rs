@@ -47,6 +47,17 @@ struct ReportItem<'d> {
     field: &'d str,
     message: &'d str,
     hint: Option<&'d str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other: Option<ReportPlace<'d>>,
+}
+
+/// The other place of a collision.
+#[derive(Debug, Serialize)]
+struct ReportPlace<'d> {
+    file: &'d str,
+    line: usize,
+    column: usize,
+    note: &'d str,
 }
 
 impl Diagnostics {
@@ -59,12 +70,18 @@ impl Diagnostics {
         let diagnostics = self.list.iter().map(|finding| ReportItem {
             code: finding.code.id(),
             severity: finding.severity().word(),
-            file,
+            file: finding.span.map_or(file, |span| self.source_of(span).name()),
             line: item(finding).0,
             column: item(finding).1,
             field: &finding.field,
             message: &finding.message,
             hint: finding.hint.as_deref(),
+            other: finding.other.as_ref().map(|(span, note)| ReportPlace {
+                file: self.source_of(*span).name(),
+                line: span.line,
+                column: span.column,
+                note,
+            }),
         });
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
         Report {
@@ -89,7 +106,7 @@ impl Diagnostics {
         let mut out = String::new();
         for finding in &self.list {
             // Writing to a string cannot fail.
-            let _ = handler.render_report(&mut out, &Shown::new(finding, &self.source));
+            let _ = handler.render_report(&mut out, &Shown::new(finding, self));
             out.push('\n');
         }
         out
@@ -101,14 +118,18 @@ struct Shown<'d> {
     finding: &'d Diagnostic,
     source: &'d Source,
     has_snippet: bool,
+    /// The other half of a collision, when it is in another file.
+    elsewhere: Option<String>,
 }
 
 impl<'d> Shown<'d> {
-    fn new(finding: &'d Diagnostic, source: &'d Source) -> Self {
-        let other = finding.other.as_ref().map(|(span, _)| *span);
+    fn new(finding: &'d Diagnostic, all: &'d Diagnostics) -> Self {
+        let source = finding.span.map_or(&all.source, |span| all.source_of(span));
+        let elsewhere = all.elsewhere(finding);
+        let other = finding.other.as_ref().map(|(span, _)| *span).filter(|_| elsewhere.is_none());
         let showable = |span: &Span| is_showable(source, span.offset, span.len);
         let has_snippet = finding.span.is_some() && finding.span.iter().chain(&other).all(showable);
-        Self { finding, source, has_snippet }
+        Self { finding, source, has_snippet, elsewhere }
     }
 }
 
@@ -126,7 +147,8 @@ impl fmt::Display for Shown<'_> {
         if !self.finding.field.is_empty() {
             write!(f, "{}: ", self.finding.field)?;
         }
-        f.write_str(&self.finding.message)
+        f.write_str(&self.finding.message)?;
+        self.elsewhere.as_ref().map_or(Ok(()), |elsewhere| write!(f, " ({elsewhere})"))
     }
 }
 
@@ -155,7 +177,7 @@ impl miette::Diagnostic for Shown<'_> {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let span = self.finding.span.filter(|_| self.has_snippet)?;
         let place = |span: &Span| SourceSpan::from((span.offset, span.len));
-        let other = self.finding.other.as_ref();
+        let other = self.finding.other.as_ref().filter(|_| self.elsewhere.is_none());
         let other = other.map(|(span, note)| LabeledSpan::new_with_span(Some(note.clone()), place(span)));
         let text = other.as_ref().map(|_| "again here".to_owned());
         let here = LabeledSpan::new_primary_with_span(text, place(&span));

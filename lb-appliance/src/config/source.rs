@@ -25,6 +25,8 @@ pub struct Source {
 /// A stretch of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
+    /// Which text: 0 = the main file, n = the nth included one.
+    pub file: usize,
     /// First byte.
     pub offset: usize,
     /// Bytes, never past the end of the line.
@@ -104,7 +106,7 @@ impl Source {
     /// The key or value that starts at `offset`, for underlining.
     pub(super) fn span(&self, offset: usize) -> Span {
         let (line, column) = self.line_column(offset);
-        Span { offset, len: self.token_len(offset), line, column }
+        Span { file: 0, offset, len: self.token_len(offset), line, column }
     }
 
     /// Bytes of the key or value that starts at `offset`, as far as they are in its neighbourhood.
@@ -176,7 +178,7 @@ mod tests {
         let source = Source::new("x", "a");
         assert_eq!(source.offset_of_yaml(9, 9), 1);
         assert_eq!(source.offset_of_yaml(1, 9), 1);
-        assert_eq!(source.span(1), Span { offset: 1, len: 0, line: 1, column: 2 });
+        assert_eq!(source.span(1), Span { file: 0, offset: 1, len: 0, line: 1, column: 2 });
         assert_eq!(Source::new("x", "").span(0).line, 1);
     }
 

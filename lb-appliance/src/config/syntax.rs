@@ -68,6 +68,10 @@ pub(super) fn explain(source: &Source, text: &str, at: Option<usize>) -> Diagnos
         return finding.hint("write the values out: each use of an alias counts in full");
     }
     let at = at.unwrap_or(0);
+    if let Some(offset) = conflict(source.text()) {
+        return located(source, Code::YamlSyntax, offset, "a merge conflict is not resolved here")
+            .hint("keep one side, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>");
+    }
     if let Some((offset, quoted)) = unquoted_ipv6(source, at) {
         return located(source, Code::UnquotedIpv6, offset, "YAML cannot read an unquoted IPv6 address here")
             .hint(format!("quote it: {quoted}"));
@@ -85,6 +89,13 @@ fn located(source: &Source, code: Code, offset: usize, message: impl Into<String
     let len = source.text().get(offset..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     finding.span = Some(Span { len, ..source.span(offset) });
     finding
+}
+
+/// Where a version control system has left its marks.
+fn conflict(text: &str) -> Option<usize> {
+    let marked =
+        |offset: &usize| ["<<<<<<< ", ">>>>>>> "].iter().any(|mark| text[*offset..].starts_with(mark));
+    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).find(marked)
 }
 
 fn several_documents(source: &Source) -> Diagnostic {

@@ -39,7 +39,7 @@ impl Item<'_> {
         } else if text.value.len() > NAME_LEN_MAX {
             format!("the name has {} characters, more than {NAME_LEN_MAX}", text.value.len())
         } else if let Some(c) = text.value.chars().find(|c| !legal(*c)) {
-            format!("the name holds {c:?}")
+            format!("the name holds {}", shown(c))
         } else {
             String::new()
         };
@@ -60,7 +60,14 @@ impl Item<'_> {
     pub(super) fn prefix(&self) -> Option<Located<IpNet>> {
         self.parse(Code::BadAddress, "an address with prefix length", |text| {
             text.parse().map_err(|_| {
+                let netmask = text.split_once('/').and_then(|(address, mask)| {
+                    let mask = u32::from(mask.parse::<Ipv4Addr>().ok()?);
+                    (mask.leading_ones() == mask.count_ones()).then(|| (address, mask.count_ones()))
+                });
                 let hint = match text.parse::<IpAddr>() {
+                    _ if netmask.is_some() => netmask.map_or_else(String::new, |(address, len)| {
+                        format!("write the length of the prefix for the netmask: {address}/{len}")
+                    }),
                     Ok(IpAddr::V4(_)) => format!("add the prefix length: {text}/24"),
                     Ok(IpAddr::V6(_)) => format!("add the prefix length: \"{text}/64\""),
                     Err(_) => "write it like 198.51.100.11/24 or \"2001:db8::11/64\"".to_owned(),
@@ -140,13 +147,35 @@ impl Item<'_> {
     }
 }
 
+/// A character so that it can be told from its look-alikes.
+pub(super) fn shown(c: char) -> String {
+    if c.is_ascii() { format!("{c:?}") } else { format!("{c:?} (U+{:04X})", u32::from(c)) }
+}
+
+/// What is wrong with something that is nearly an IPv4 or IPv6 address.
+fn near_miss(text: &str) -> Option<String> {
+    let inside = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Some(inside) = inside.filter(|inside| inside.parse::<Ipv6Addr>().is_ok()) {
+        return Some(format!("leave the brackets away: \"{inside}\""));
+    }
+    let octets: Option<Vec<u32>> = text.split('.').map(|octet| octet.parse().ok()).collect();
+    let octets = octets.filter(|octets| octets.len() == 4)?;
+    if octets.iter().any(|octet| *octet > 255) {
+        return Some("each of the four numbers is at most 255".to_owned());
+    }
+    let plain: Vec<String> = octets.iter().map(u32::to_string).collect();
+    Some(format!("leading zeros mean octal to some programs: write {}", plain.join(".")))
+}
+
 fn ip(text: &str) -> Result<IpAddr, Complaint> {
     let refuse = |hint: String| Complaint::new(format!("`{text}` is not an IP address"), hint);
     let address: IpAddr = text.parse().map_err(|_| match text {
         _ if text.parse::<IpNet>().is_ok() => refuse("write the address without prefix length".to_owned()),
         _ if text.parse::<SocketAddr>().is_ok() => refuse("write the address without port".to_owned()),
         _ if text.contains('%') => refuse("leave the zone (%...) away".to_owned()),
-        _ => refuse("write it like 192.0.2.1 or \"2001:db8::1\"; host names are not resolved".to_owned()),
+        _ => refuse(near_miss(text).unwrap_or_else(|| {
+            "write it like 192.0.2.1 or \"2001:db8::1\"; host names are not resolved".to_owned()
+        })),
     })?;
     match address {
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {

@@ -27,6 +27,24 @@ pub(super) struct Node {
     pub(super) value: Value,
 }
 
+impl Node {
+    /// Moves all places by `base` bytes; returns the number of keys and values. Recursion is bounded by `DEPTH_MAX`.
+    pub(super) fn shift(&mut self, base: usize) -> usize {
+        self.offset += base;
+        1 + match &mut self.value {
+            Value::List(nodes) => nodes.iter_mut().map(|node| node.shift(base)).sum(),
+            Value::Map(entries) => entries
+                .iter_mut()
+                .map(|entry| {
+                    entry.key_offset += base;
+                    1 + entry.value.shift(base)
+                })
+                .sum(),
+            _ => 0,
+        }
+    }
+}
+
 /// A YAML value, typed by the rules of serde_yaml (YAML 1.2 core schema: `no` is text).
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {

@@ -1,6 +1,6 @@
 //! What can be asked of the controller.
 
-use super::view::{Applied, ConnectionStatus, DiffReport, Flow, ProbeReport, Problem};
+use super::view::{Applied, DiffReport, Problem};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -121,12 +121,4 @@ pub(crate) enum Request {
     Do(Action, Reply<Applied>),
     /// What would it do?
     Diff(ConfigSource, Reply<DiffReport>),
-    /// A probe at once.
-    Probe { pool: String, backend: String, reply: Reply<ProbeReport> },
-    /// The entries of a flow.
-    FindConnection(Flow, Reply<Vec<ConnectionStatus>>),
-    /// The same, and away with them.
-    DeleteConnection(Flow, Reply<Vec<ConnectionStatus>>),
-    /// Some entries.
-    ListConnections(ConnectionQuery, Reply<Vec<ConnectionStatus>>),
 }

@@ -1,20 +1,232 @@
-//! Why a packet goes where it goes.
+//! Why a packet goes where it goes: a packet of the flow is made, sent through the production pipeline, and what
+//! became of it is put into words.
+//!
+//! Nothing here decides anything, so an explanation cannot disagree with the packet path.
 
+mod frame;
+
+use super::effective::Knowledge;
+use super::overrides::Overrides;
 use super::running::Running;
-use super::view::{ConnectionStatus, Explanation, Flow};
+use super::view::{ConnectionStatus, Explanation, Flow, Step};
+use super::{effective, report};
+use crate::config::Config;
+use crate::plan::{Names, Plan};
+use lb_core::clock::Tick;
+use lb_core::conn::{Class, ConnTable};
+use lb_core::counters::WorkerCounters;
+use lb_core::flow::FlowKey;
+use lb_core::headers::PortFilter;
+use lb_core::hw::Level;
+use lb_core::packet::{Frame, Packet};
+use lb_core::pipeline::Pipeline;
+use lb_core::spec::{Mode, Spec};
+use lb_core::tables::{Tables, TablesError};
+use lb_core::verdict::{RecordIndex, Verdict};
+use std::sync::Arc;
 
-/// By what is in force and by the entries that the flow has.
-pub(super) fn live(running: &Running, _flow: Flow, _entries: &[ConnectionStatus]) -> Explanation {
-    Explanation {
-        verdict: "punt".into(),
-        reason: None,
-        vip: None,
-        pool: None,
-        backend: None,
-        by: None,
-        slot: None,
-        hash: String::new(),
-        generation: Some(running.generation),
-        steps: Vec::new(),
+/// An entry that the flow has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Number of the record that it leads to.
+    pub record: RecordIndex,
+    /// How far the flow has been seen.
+    pub class: Class,
+}
+
+/// Explains one packet after the other.
+#[derive(Debug)]
+pub struct Explainer<'a> {
+    tables: &'a Tables,
+    spec: &'a Spec,
+    names: &'a Names,
+    pipeline: Pipeline,
+}
+
+impl<'a> Explainer<'a> {
+    /// An explainer by `tables`, which were built from `spec`.
+    pub fn new(tables: &'a Tables, spec: &'a Spec, names: &'a Names) -> Self {
+        let counters = WorkerCounters::new(tables.records().len(), tables.service_count());
+        let pipeline = Pipeline::new(ConnTable::with_capacity(1), Arc::new(counters), Level::detect());
+        Self { tables, spec, names, pipeline }
+    }
+
+    /// What becomes of a packet of `flow` if its flow has `entry`.
+    pub fn explain(&mut self, flow: Flow, entry: Option<Entry>) -> Explanation {
+        let (key, now) = (key(flow), Tick::default());
+        let hash = self.tables.hash(self.pipeline.level(), &key);
+        if let Some(entry) = entry {
+            self.pipeline.enter_flow(self.tables, &key, (entry.record, entry.class), now);
+        }
+        let mut packets = [Frame::new(&frame::of(flow))];
+        let verdict = self.pipeline.process(self.tables, PortFilter::ANY, now, &mut packets)[0];
+        self.pipeline.delete_flow(self.tables, &key, now);
+
+        let service = self.tables.service(key.destination, key.destination_port, key.protocol);
+        let position =
+            service.and_then(|number| self.tables.layout().services.iter().position(|one| *one == number));
+        let mut explanation = Explanation {
+            verdict: verdict.name().into(),
+            reason: verdict.reason().map(Into::into),
+            vip: position.map(|at| self.names.vips[at].clone()),
+            pool: position.map(|at| self.names.pools[self.spec.services[at].pool].name.clone()),
+            backend: None,
+            by: None,
+            slot: None,
+            hash: format!("{:016x}", hash.tag),
+            generation: None,
+            steps: Vec::new(),
+        };
+        explanation.step(
+            "vip",
+            match &explanation.vip {
+                Some(vip) => format!("`{vip}` serves {} {}", name_of(flow.protocol), flow.destination),
+                None => format!("no VIP serves {} {}", name_of(flow.protocol), flow.destination),
+            },
+        );
+        self.explain_entry(entry, verdict, flow, &mut explanation);
+        if let Some(at) = position {
+            self.explain_slot(at, hash, &mut explanation);
+        }
+        self.explain_verdict(verdict, entry, packets[0].frame(), &mut explanation);
+        explanation
+    }
+
+    fn explain_entry(&self, entry: Option<Entry>, verdict: Verdict, flow: Flow, into: &mut Explanation) {
+        let text = match entry {
+            None => "none: the flow is new, or goes by its hash alone".to_owned(),
+            Some(entry) => {
+                let to = self.record_name(entry.record);
+                let is_followed = verdict == Verdict::Forward(entry.record);
+                match (is_followed, flow.opens) {
+                    (true, false) => format!("leads to {to}"),
+                    (true, true) => format!("leads to {to}, but a SYN opens anew; the hash picks the same"),
+                    (false, true) => format!("leads to {to}, but a SYN opens anew: not followed"),
+                    (false, false) => format!("leads to {to}, which takes no packets any more: not followed"),
+                }
+            }
+        };
+        into.step("connection", text);
+    }
+
+    fn explain_slot(&self, service: usize, hash: lb_core::hash::FlowHash, into: &mut Explanation) {
+        let pool = self.spec.services[service].pool;
+        let Some(table) = self.tables.maglev(pool).filter(|table| !table.is_empty()) else {
+            into.step("maglev", "the pool has no backend that takes new flows".into());
+            return;
+        };
+        let slot = table.slot_of(hash.maglev());
+        into.slot = Some(slot);
+        let owner =
+            self.tables.layout().services.get(service).and_then(|number| self.tables.select(*number, hash));
+        let name = owner.map_or_else(|| "nobody".into(), |record| self.record_name(record));
+        into.step("maglev", format!("slot {slot} of {} belongs to {name}", table.size()));
+    }
+
+    fn explain_verdict(&self, verdict: Verdict, entry: Option<Entry>, frame: &[u8], into: &mut Explanation) {
+        let Verdict::Forward(record) = verdict else {
+            let help = match verdict {
+                Verdict::Drop(reason) => reason.help(),
+                Verdict::Punt(reason) => reason.help(),
+                Verdict::Forward(_) | Verdict::Answer => "",
+            };
+            let reason = verdict.reason().unwrap_or_default();
+            into.step("verdict", format!("{} ({reason}): {help}", verdict.name()));
+            return;
+        };
+        let Some(owner) = self.tables.owner(record) else { return };
+        into.backend = self.names.backend(owner).map(Into::into);
+        let was_entry = entry.is_some_and(|entry| entry.record == record) && !into.opens_anew();
+        into.by = Some(if was_entry { "connection" } else { "maglev" }.into());
+        let backend = &self.spec.pools[owner.pool].backends[owner.backend];
+        into.step("backend", format!("{} at {}", self.record_name(record), backend.address));
+        into.step("encapsulation", encapsulation(&backend.mode, frame.len()));
+        let mac: Vec<String> = backend.egress.next_hop_mac.iter().map(|byte| format!("{byte:02x}")).collect();
+        into.step("next_hop", format!("MAC {} by port {}", mac.join(":"), backend.egress.port));
+        into.step("verdict", format!("forward to {}", self.record_name(record)));
+    }
+
+    fn record_name(&self, record: RecordIndex) -> String {
+        let owner = self.tables.owner(record);
+        let name = owner.and_then(|owner| {
+            Some(format!("{}/{}", self.names.pools.get(owner.pool)?.name, self.names.backend(owner)?))
+        });
+        name.unwrap_or_else(|| "a backend that is gone".into())
     }
 }
+
+impl Explanation {
+    fn step(&mut self, stage: &str, result: String) {
+        self.steps.push(Step { stage: stage.into(), result });
+    }
+
+    /// True if the entry was not what decided.
+    fn opens_anew(&self) -> bool {
+        self.steps.iter().any(|step| step.stage == "connection" && step.result.contains("opens anew"))
+    }
+}
+
+fn key(flow: Flow) -> FlowKey {
+    FlowKey {
+        source: flow.source.ip(),
+        destination: flow.destination.ip(),
+        source_port: flow.source.port(),
+        destination_port: flow.destination.port(),
+        protocol: flow.protocol,
+    }
+}
+
+fn name_of(protocol: u8) -> &'static str {
+    if protocol == lb_core::wire::PROTOCOL_UDP { "UDP" } else { "TCP" }
+}
+
+fn encapsulation(mode: &Mode, len: usize) -> String {
+    let what = match mode {
+        Mode::Ipip { source } => format!("IPIP from {source}"),
+        Mode::Gue { source, port, .. } => format!("GUE from {source} to UDP port {port}"),
+        Mode::Vxlan { source, port, vni, .. } => format!("VXLAN {vni} from {source} to UDP port {port}"),
+        Mode::L2Dsr => "none, only new MAC addresses (L2 DSR)".into(),
+    };
+    format!("{what}; a bare packet of the flow leaves as {len} bytes")
+}
+
+/// By what is in force and by the entries that the flow has.
+pub(super) fn live(running: &Running, flow: Flow, entries: &[(ConnectionStatus, Entry)]) -> Explanation {
+    let mut explainer = Explainer::new(&running.tables, &running.plan.spec, &running.plan.names);
+    let mut explanation = explainer.explain(flow, entries.first().map(|(_, entry)| *entry));
+    explanation.generation = Some(running.generation);
+    if let [(first, _), more @ ..] = entries {
+        let idle = format!("on worker {}, {}, idle for {} s", first.worker, first.state, first.idle_seconds);
+        let also = if more.is_empty() {
+            String::new()
+        } else {
+            format!("; {} other workers have one, too", more.len())
+        };
+        if let Some(step) = explanation.steps.iter_mut().find(|step| step.stage == "connection") {
+            step.result = format!("{} ({idle}{also})", step.result);
+        }
+    }
+    if let (Some(pool), Some(backend)) = (&explanation.pool, &explanation.backend)
+        && let Some((pool, backend)) = running.backend(pool, backend)
+    {
+        let effective = &running.pools[pool].backends[backend];
+        let state = format!("{} ({})", report::state_name(effective), effective.reason);
+        explanation.step("state", state);
+    }
+    explanation
+}
+
+/// By a configuration alone, as if nothing had happened yet.
+///
+/// # Errors
+/// The tables cannot be built, which validation should have found.
+pub fn offline(config: &Config, flow: Flow) -> Result<Explanation, TablesError> {
+    let mut plan = Plan::new(config, &[]);
+    let pools = effective::effective(config, &Overrides::default(), &Knowledge::default());
+    effective::apply(&pools, &mut plan.spec);
+    let tables = Tables::build(&plan.spec)?;
+    Ok(Explainer::new(&tables, &plan.spec, &plan.names).explain(flow, None))
+}
+
+#[cfg(test)]
+mod tests;

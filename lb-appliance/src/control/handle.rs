@@ -1,7 +1,10 @@
 //! The way to the controller for everybody else: questions are answered from what runs, changes are queued.
 
-use super::action::{Action, ConfigSource, Reply, Request};
-use super::events::EventLog;
+use super::action::{Action, ConfigSource, ConnectionQuery, Reply, Request};
+use super::connections::Errands;
+use super::events::{EventLog, Kind};
+use super::explain::Entry;
+use super::problem::ProblemCode;
 use super::running::Running;
 use super::view::{
     Applied, ConnectionCount, ConnectionStatus, DiffReport, Event, Explanation, Flow, MaglevForecast,
@@ -20,6 +23,7 @@ pub struct Handle {
     requests: mpsc::Sender<Request>,
     running: watch::Receiver<Arc<Running>>,
     events: Arc<EventLog>,
+    errands: Errands,
 }
 
 impl Handle {
@@ -27,8 +31,9 @@ impl Handle {
         requests: mpsc::Sender<Request>,
         running: watch::Receiver<Arc<Running>>,
         events: Arc<EventLog>,
+        errands: Errands,
     ) -> Self {
-        Self { requests, running, events }
+        Self { requests, running, events, errands }
     }
 
     /// What is in force now.
@@ -57,7 +62,10 @@ impl Handle {
     /// # Errors
     /// There is no such backend, or it has no health check.
     pub async fn probe(&self, pool: String, backend: String) -> Result<ProbeReport, Problem> {
-        self.ask(|reply| Request::Probe { pool, backend, reply }).await
+        let running = self.running();
+        running.backend(&pool, &backend).ok_or_else(|| report::no_backend(&running, &pool, &backend))?;
+        let detail = format!("pool `{pool}` has no `health_check`; add one to probe its backends");
+        Err(problem::problem(ProblemCode::NoHealthCheck, detail))
     }
 
     /// The entries of one flow, in every worker's table.
@@ -65,7 +73,7 @@ impl Handle {
     /// # Errors
     /// A worker did not answer in time.
     pub async fn find_connection(&self, flow: Flow) -> Result<Vec<ConnectionStatus>, Problem> {
-        self.ask(|reply| Request::FindConnection(flow, reply)).await
+        Ok(self.entries(flow, false).await?.into_iter().map(|(status, _)| status).collect())
     }
 
     /// Removes the entries of one flow; answers with what was removed. Its next packet is a new flow.
@@ -73,18 +81,28 @@ impl Handle {
     /// # Errors
     /// A worker did not answer in time.
     pub async fn delete_connection(&self, flow: Flow) -> Result<Vec<ConnectionStatus>, Problem> {
-        self.ask(|reply| Request::DeleteConnection(flow, reply)).await
+        let gone: Vec<_> = self.entries(flow, true).await?.into_iter().map(|(status, _)| status).collect();
+        if !gone.is_empty() {
+            let message = format!("{} removed: {} to {}", gone.len(), flow.source, flow.destination);
+            self.events.note(Kind::ConnectionsDeleted, "connections", &message);
+        }
+        Ok(gone)
     }
 
-    /// Some entries of every worker's table, at most `max` in all, of one VIP or backend if asked for.
+    /// Some entries of every worker's table, of one VIP or backend if asked for.
     ///
     /// # Errors
     /// There is no such VIP or backend; a worker did not answer in time.
-    pub async fn list_connections(
+    pub async fn list_connections(&self, query: &ConnectionQuery) -> Result<Vec<ConnectionStatus>, Problem> {
+        self.errands.list(&self.running(), query).await
+    }
+
+    async fn entries(
         &self,
-        query: super::ConnectionQuery,
-    ) -> Result<Vec<ConnectionStatus>, Problem> {
-        self.ask(|reply| Request::ListConnections(query, reply)).await
+        flow: Flow,
+        is_deletion: bool,
+    ) -> Result<Vec<(ConnectionStatus, Entry)>, Problem> {
+        self.errands.flow(&self.running(), flow, is_deletion).await
     }
 
     /// Everything at a glance.
@@ -128,7 +146,7 @@ impl Handle {
     /// # Errors
     /// A worker did not answer in time.
     pub async fn explain(&self, flow: Flow) -> Result<Explanation, Problem> {
-        let entries = self.find_connection(flow).await?;
+        let entries = self.entries(flow, false).await?;
         Ok(explain::live(&self.running(), flow, &entries))
     }
 

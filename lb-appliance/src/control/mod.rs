@@ -5,14 +5,32 @@
 //! what became of it. All or nothing: on any refusal what ran goes on as it was.
 
 pub mod action;
+mod candidate;
+mod connections;
+mod controller;
+mod diff;
+pub mod effective;
 pub mod events;
-mod explain;
+pub mod explain;
+mod facts;
 mod handle;
+mod ledger;
+mod loaded;
+mod numbers;
+mod overrides;
 pub mod problem;
 mod report;
 mod running;
+mod store;
+mod task;
 pub mod view;
+mod watch;
 
 pub use action::{Action, AdminState, BackendChange, ConfigSource, ConnectionQuery, Lasting, Reply};
+pub use connections::{Errands, LIST_MAX};
 pub use handle::{Handle, QUEUE_MAX};
-pub use running::Running;
+pub use ledger::{Ledger, Traffic};
+pub use loaded::{Boot, ConfigFile, Loaded};
+pub use running::{Running, Vitals};
+pub use store::{STATE_DIRECTORY_DEFAULT, Store};
+pub use task::{Prepared, Start};

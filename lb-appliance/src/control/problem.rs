@@ -50,6 +50,8 @@ codes! {
     Forbidden "GW9012" 403 "not allowed";
     NotKept "GW9013" 500 "the state directory cannot be written";
     Internal "GW9014" 500 "a defect of the program";
+    NeedsRestart "GW9015" 409 "only a restart can do this";
+    OnTrial "GW9016" 409 "a configuration is on trial";
     Unauthorized "GW9020" 401 "a token is needed";
     BadMethod "GW9021" 405 "the method does not work on this address";
     TooLarge "GW9022" 413 "the body is too large";
@@ -98,7 +100,7 @@ fn finding(diagnostics: &Diagnostics, diagnostic: &Diagnostic) -> Finding {
     Finding {
         code: diagnostic.code.id().into(),
         severity: diagnostic.code.severity().word().into(),
-        file: Some(diagnostics.source.name().into()),
+        file: Some(place.map_or(&diagnostics.source, |span| diagnostics.source_of(span)).name().into()),
         line: place.map(|span| span.line),
         column: place.map(|span| span.column),
         field: diagnostic.field.clone(),

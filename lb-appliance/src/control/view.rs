@@ -456,7 +456,7 @@ pub struct MaglevForecast {
 pub struct ConnectionStatus {
     /// Worker whose table holds it.
     pub worker: String,
-    /// Fingerprint of the flow, 16 hexadecimal digits: entries hold no addresses.
+    /// Fingerprint of the flow, 12 hexadecimal digits: entries hold no addresses.
     pub fingerprint: String,
     /// Name of the VIP; `None` if it is gone.
     pub vip: Option<String>,

@@ -6,7 +6,7 @@ use super::catalogue::Metric;
 use super::families::Families;
 use super::generation::{BackendCondition, BackendInfo, Generation};
 use super::sources::Sources;
-use super::vips::Traffic;
+use crate::control::Traffic;
 
 pub(super) fn collect(sources: &Sources, generation: &Generation, families: &mut Families) {
     if !sources.settings.per_backend {
@@ -14,9 +14,9 @@ pub(super) fn collect(sources: &Sources, generation: &Generation, families: &mut
     }
     let mut traffic: Vec<Vec<Traffic>> =
         generation.pools.iter().map(|pool| vec![Traffic::default(); pool.backends.len()]).collect();
-    for (record, owner) in generation.tables.owners().iter().enumerate() {
+    for (record, owner) in generation.tables.owners() {
         if let Some(sum) = traffic.get_mut(owner.pool).and_then(|pool| pool.get_mut(owner.backend)) {
-            sum.add(&sources.workers, record, generation.tables.records()[record].kind().header_len());
+            sum.add(&generation.ledger.record(record, &sources.workers));
         }
     }
     for ((names, pool), traffic) in generation.names.pools.iter().zip(&generation.pools).zip(&traffic) {
@@ -36,8 +36,8 @@ fn collect_traffic(families: &mut Families, labels: [&str; 2], traffic: &Traffic
 }
 
 fn collect_state(families: &mut Families, labels: [&str; 2], info: &BackendInfo) {
-    families.put(Metric::BackendUp, &labels, f64::from(u8::from(info.is_up())));
-    families.put(Metric::BackendWeight, &labels, f64::from(info.effective_weight()));
+    families.put(Metric::BackendUp, &labels, f64::from(u8::from(info.is_up)));
+    families.put(Metric::BackendWeight, &labels, info.weight);
     let [pool, backend] = labels;
     for condition in BackendCondition::ALL {
         let is_it = f64::from(u8::from(info.condition == condition));

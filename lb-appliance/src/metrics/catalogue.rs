@@ -69,6 +69,11 @@ metrics! {
     BuildInfo, Gauge, Node, "guideway_build_info", ["version", "revision", "rustc_version", "dpdk_version"], "A metric with a constant '1' value.";
     NodeInfo, Gauge, Node, "guideway_node_info", ["node"], "Configured node name.";
     ConfigInfo, Gauge, Node, "guideway_config_info", ["config_hash"], "Hash of the configuration that runs.";
+    ConfigLastReloadSuccessful, Gauge, Node, "guideway_config_last_reload_successful", [], "1 if the last attempt to apply a configuration succeeded.";
+    ConfigLastReloadTimestamp, Gauge, Node, "guideway_config_last_reload_success_timestamp_seconds", [], "When a configuration was last applied, in seconds since the Unix epoch.";
+    ConfigReloads, Counter, Node, "guideway_config_reloads_total", [], "Attempts to apply a configuration after the start.";
+    ConfigReloadFailures, Counter, Node, "guideway_config_reload_failures_total", [], "Attempts to apply a configuration that were refused.";
+    ConfigPendingConfirmation, Gauge, Node, "guideway_config_pending_confirmation", [], "1 while a configuration rolls back by itself unless it is confirmed.";
     ForwardingInfo, Gauge, Node, "guideway_forwarding_info", ["forwarding_hash"], "Hash of all that decides a backend; must be equal in an ECMP group.";
     TscHertz, Gauge, Node, "guideway_tsc_hertz", [], "Cycles of the time stamp counter in a second, to turn seconds into cycles.";
     DroppedPackets, Counter, Node, "guideway_dropped_packets_total", ["reason"], "Packets dropped, by reason.";
@@ -104,12 +109,13 @@ metrics! {
     VipDroppedPackets, Counter, Vips, "guideway_vip_dropped_packets_total", ["vip", "reason"], "Drops after the VIP was known.";
     VipBackends, Gauge, Vips, "guideway_vip_backends", ["vip"], "Configured backends.";
     VipHealthyBackends, Gauge, Vips, "guideway_vip_healthy_backends", ["vip"], "Backends that receive new connections.";
+    VipPanic, Gauge, Vips, "guideway_vip_panic", ["vip"], "1 while the panic threshold overrides health.";
     BackendTransmitPackets, Counter, Backends, "guideway_backend_transmit_packets_total", ["pool", "backend"], "Packets forwarded to the backend.";
     BackendTransmitBytes, Counter, Backends, "guideway_backend_transmit_bytes_total", ["pool", "backend"], "Bytes forwarded to the backend, encapsulation included.";
     BackendConnections, Counter, Backends, "guideway_backend_connections_total", ["pool", "backend"], "New connections (tracked VIPs only).";
     BackendActiveConnections, Gauge, Backends, "guideway_backend_active_connections", ["pool", "backend"], "Connections tracked now.";
     BackendUp, Gauge, Backends, "guideway_backend_up", ["pool", "backend"], "1 = receives new connections.";
-    BackendState, Gauge, Backends, "guideway_backend_state", ["pool", "backend", "state"], "State set: up, down, drain, maintenance, unknown.";
+    BackendState, Gauge, Backends, "guideway_backend_state", ["pool", "backend", "state"], "State set: up, down, drain, disabled, maintenance, unknown.";
     BackendWeight, Gauge, Backends, "guideway_backend_weight", ["pool", "backend"], "Effective weight; 0 while it receives no new connections.";
     ConnectionEntries, Gauge, Workers, "guideway_connection_table_entries", ["worker"], "Connection table entries in use.";
     ConnectionCapacity, Gauge, Workers, "guideway_connection_table_capacity", ["worker"], "Connection table entries that fit.";

@@ -4,6 +4,8 @@
 
 use super::fingerprint::forwarding_hash;
 use crate::config::model::{self, Config};
+use crate::control::effective::{self, Effective, EffectivePool, Knowledge, Vitality};
+use crate::control::{AdminState, Ledger, Running};
 use crate::plan::{Names, Plan};
 use lb_core::spec::BackendState;
 use lb_core::tables::Tables;
@@ -20,8 +22,14 @@ pub struct Generation {
     pub vips: Vec<VipInfo>,
     /// The pools, by pool index.
     pub pools: Vec<PoolInfo>,
+    /// Whose the counters are.
+    pub ledger: Arc<Ledger>,
     /// Label of `guideway_forwarding_info`.
     pub forwarding_hash: String,
+    /// Label of `guideway_config_info`, if known.
+    pub config_hash: Option<String>,
+    /// True while a configuration rolls back unless it is confirmed.
+    pub is_on_trial: bool,
 }
 
 /// One VIP, as labels.
@@ -38,30 +46,30 @@ pub struct VipInfo {
 }
 
 /// One pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PoolInfo {
     /// Its backends, by backend index.
     pub backends: Vec<BackendInfo>,
+    /// The panic threshold overrides health.
+    pub is_panicking: bool,
 }
 
 /// One backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BackendInfo {
     /// What it is up to.
     pub condition: BackendCondition,
-    /// Configured weight.
-    pub weight: u32,
+    /// True if it receives new connections.
+    pub is_up: bool,
+    /// The weight that counts, 0 if it receives no new connections.
+    pub weight: f64,
 }
 
 impl BackendInfo {
-    /// True if it receives new connections.
-    pub fn is_up(&self) -> bool {
-        self.condition == BackendCondition::Up && self.weight > 0
-    }
-
-    /// The weight that the Maglev table was built with.
-    pub fn effective_weight(&self) -> u32 {
-        if self.condition == BackendCondition::Up { self.weight } else { 0 }
+    fn of(backend: &Effective) -> Self {
+        let is_up = backend.state == BackendState::Active && backend.table_weight > 0;
+        let weight = if backend.state == BackendState::Active { backend.weight } else { 0.0 };
+        Self { condition: BackendCondition::of(backend), is_up, weight }
     }
 }
 
@@ -74,6 +82,8 @@ pub enum BackendCondition {
     Down,
     /// Keeps its connections, gets no new ones.
     Drain,
+    /// Taken out by the operator, still probed.
+    Disabled,
     /// Taken out by the operator.
     Maintenance,
     /// Not checked yet.
@@ -82,7 +92,8 @@ pub enum BackendCondition {
 
 impl BackendCondition {
     /// Every state, in the order of a scrape.
-    pub const ALL: [Self; 5] = [Self::Up, Self::Down, Self::Drain, Self::Maintenance, Self::Unknown];
+    pub const ALL: [Self; 6] =
+        [Self::Up, Self::Down, Self::Drain, Self::Disabled, Self::Maintenance, Self::Unknown];
 
     /// The label's value.
     pub const fn name(self) -> &'static str {
@@ -90,39 +101,63 @@ impl BackendCondition {
             Self::Up => "up",
             Self::Down => "down",
             Self::Drain => "drain",
+            Self::Disabled => "disabled",
             Self::Maintenance => "maintenance",
             Self::Unknown => "unknown",
         }
     }
 
-    /// What the operator wants and what the plan made of it.
-    fn of(wanted: model::BackendState, planned: BackendState) -> Self {
-        match (wanted, planned) {
-            (model::BackendState::Maintenance, _) => Self::Maintenance,
-            (_, BackendState::Down) => Self::Down,
-            (_, BackendState::Drain) => Self::Drain,
-            (_, BackendState::Active) => Self::Up,
+    /// What the operator wants, and what health makes of it.
+    pub fn of(backend: &Effective) -> Self {
+        match (backend.admin, backend.health) {
+            (AdminState::Maintenance, _) => Self::Maintenance,
+            (AdminState::Disabled, _) => Self::Disabled,
+            (_, Some(Vitality::Down)) => Self::Down,
+            (AdminState::Drain, _) => Self::Drain,
+            (AdminState::Active, Some(Vitality::Unknown)) => Self::Unknown,
+            (AdminState::Active, _) => Self::Up,
         }
     }
 }
 
 impl Generation {
-    /// The generation that `config` and `plan` describe; `tables` were built from the plan's spec.
+    /// The generation that `config` and `plan` describe; `tables` were built from the plan's spec, and nothing
+    /// came before them.
     pub fn new(config: &Config, plan: &Plan, tables: Arc<Tables>) -> Self {
+        let pools = effective::effective(config, &Default::default(), &Knowledge::default());
         let forwarding_hash = forwarding_hash(&plan.spec, &tables);
-        let vips = config.vips.iter().map(vip_info).collect();
-        let pools = config.pools.iter().zip(&plan.spec.pools).map(|(wanted, planned)| PoolInfo {
-            backends: wanted
-                .backends
-                .iter()
-                .zip(&planned.backends)
-                .map(|(wanted, planned)| BackendInfo {
-                    condition: BackendCondition::of(wanted.state, planned.state),
-                    weight: planned.weight,
-                })
-                .collect(),
-        });
-        Self { vips, pools: pools.collect(), names: plan.names.clone(), tables, forwarding_hash }
+        let ledger = Arc::new(Ledger::of(&tables));
+        Self {
+            vips: config.vips.iter().map(vip_info).collect(),
+            pools: pools.iter().map(pool_info).collect(),
+            names: plan.names.clone(),
+            tables,
+            ledger,
+            forwarding_hash,
+            config_hash: None,
+            is_on_trial: false,
+        }
+    }
+
+    /// What is in force.
+    pub fn of(running: &Running) -> Self {
+        Self {
+            vips: running.config.vips.iter().map(vip_info).collect(),
+            pools: running.pools.iter().map(pool_info).collect(),
+            names: running.plan.names.clone(),
+            tables: Arc::clone(&running.tables),
+            ledger: Arc::clone(&running.ledger),
+            forwarding_hash: running.forwarding_hash.clone(),
+            config_hash: Some(running.loaded.hash.clone()),
+            is_on_trial: running.confirm_by.is_some(),
+        }
+    }
+}
+
+fn pool_info(pool: &EffectivePool) -> PoolInfo {
+    PoolInfo {
+        backends: pool.backends.iter().map(BackendInfo::of).collect(),
+        is_panicking: pool.is_panicking,
     }
 }
 

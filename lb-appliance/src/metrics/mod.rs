@@ -29,4 +29,4 @@ pub use health::{Check, HEARTBEAT_SECONDS_MAX, liveness, readiness};
 pub use latency::latency_summary;
 pub use selection::{Group, Selection, UnknownGroup};
 pub use server::{CONNECTIONS_MAX, REQUEST_BYTES_MAX, REQUEST_SECONDS_MAX, RESPONSE_SECONDS_MAX, serve};
-pub use sources::{Identity, Sources};
+pub use sources::{Identity, Reloads, Sources};

@@ -4,7 +4,7 @@
 
 use super::catalogue::Metric;
 use super::families::Families;
-use super::sources::Sources;
+use super::sources::{Reloads, Sources};
 use lb_core::reason::DropReason;
 
 /// What the build left.
@@ -18,10 +18,14 @@ pub(super) fn collect(sources: &Sources, families: &mut Families) {
     let build = [env!("CARGO_PKG_VERSION"), REVISION, env!("GUIDEWAY_RUSTC_VERSION"), &identity.dpdk_version];
     families.info(Metric::BuildInfo, &build);
     families.info(Metric::NodeInfo, &[&identity.node]);
-    if let Some(hash) = &identity.config_hash {
+    let generation = sources.generation();
+    let hash = generation.as_ref().and_then(|generation| generation.config_hash.as_ref());
+    if let Some(hash) = hash.or(identity.config_hash.as_ref()) {
         families.info(Metric::ConfigInfo, &[hash]);
     }
-    if let Some(generation) = sources.generation() {
+    let is_on_trial = generation.as_ref().is_some_and(|generation| generation.is_on_trial);
+    collect_reloads(sources.reloads(), is_on_trial, families);
+    if let Some(generation) = generation {
         families.info(Metric::ForwardingInfo, &[&generation.forwarding_hash]);
     }
     if let Some(hertz) = identity.tsc_hertz {
@@ -40,4 +44,13 @@ pub(super) fn collect(sources: &Sources, families: &mut Families) {
     families.count(Metric::ForwardedPackets, &[], forwarded);
     let answered = sources.workers.iter().map(|worker| worker.packets.answered.get()).sum();
     families.count(Metric::AnsweredPackets, &[], answered);
+}
+
+fn collect_reloads(reloads: Reloads, is_on_trial: bool, families: &mut Families) {
+    let flag = |is_set: bool| f64::from(u8::from(is_set));
+    families.put(Metric::ConfigLastReloadSuccessful, &[], flag(reloads.is_last_successful));
+    families.put(Metric::ConfigLastReloadTimestamp, &[], reloads.last_success_seconds);
+    families.count(Metric::ConfigReloads, &[], reloads.attempts);
+    families.count(Metric::ConfigReloadFailures, &[], reloads.failures);
+    families.put(Metric::ConfigPendingConfirmation, &[], flag(is_on_trial));
 }

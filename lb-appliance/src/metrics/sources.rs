@@ -7,7 +7,8 @@ use super::generation::Generation;
 use crate::config::model;
 use crate::instruments::{PoolProbe, PortProbe, WorkerInstruments};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 /// Who this process is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,20 @@ pub struct Sources {
     /// Held for as long as it takes to copy or replace a pointer, by control threads only.
     generation: RwLock<Option<Arc<Generation>>>,
     is_serving: AtomicBool,
+    reloads: Mutex<Reloads>,
+}
+
+/// Attempts to apply a configuration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reloads {
+    /// Attempts after the start.
+    pub attempts: u64,
+    /// Those of them that were refused.
+    pub failures: u64,
+    /// Whether the last one succeeded; the start counts as one.
+    pub is_last_successful: bool,
+    /// When one last succeeded, seconds since the Unix epoch.
+    pub last_success_seconds: f64,
 }
 
 impl Sources {
@@ -49,7 +64,30 @@ impl Sources {
         pools: Vec<Arc<dyn PoolProbe>>,
     ) -> Self {
         let (generation, is_serving) = (RwLock::new(None), AtomicBool::new(false));
-        Self { identity, settings, workers, ports, pools, generation, is_serving }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let reloads = Mutex::new(Reloads {
+            attempts: 0,
+            failures: 0,
+            is_last_successful: true,
+            last_success_seconds: now.as_secs_f64(),
+        });
+        Self { identity, settings, workers, ports, pools, generation, is_serving, reloads }
+    }
+
+    /// Notes an attempt to apply a configuration, `at_seconds` since the Unix epoch.
+    pub fn note_reload(&self, at_seconds: f64, is_successful: bool) {
+        let mut reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
+        reloads.attempts += 1;
+        reloads.failures += u64::from(!is_successful);
+        reloads.is_last_successful = is_successful;
+        if is_successful {
+            reloads.last_success_seconds = at_seconds;
+        }
+    }
+
+    /// Attempts so far.
+    pub fn reloads(&self) -> Reloads {
+        *self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The generation in force; `None` until the first one is published.

@@ -7,10 +7,9 @@ use super::catalogue::Metric;
 use super::families::Families;
 use super::generation::Generation;
 use super::sources::Sources;
-use crate::instruments::WorkerInstruments;
+use crate::control::Traffic;
 use lb_core::reason::DropReason;
-use lb_core::wire::ETHERNET_LEN;
-use std::sync::Arc;
+use lb_core::service::ServiceIndex;
 
 /// What can still happen to a packet once its VIP is known, in the pipeline.
 pub(super) const REASONS: [DropReason; 5] = [
@@ -21,44 +20,14 @@ pub(super) const REASONS: [DropReason; 5] = [
     DropReason::NoHeadroom,
 ];
 
-/// What records counted, summed up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Traffic {
-    pub(super) packets: u64,
-    /// As received: IP datagrams with an untagged Ethernet header each.
-    pub(super) receive_bytes: u64,
-    /// As sent, encapsulation included.
-    pub(super) transmit_bytes: u64,
-    pub(super) connections: u64,
-    pub(super) active: u64,
-}
-
-impl Traffic {
-    /// Adds what all workers counted for one record.
-    pub(super) fn add(&mut self, workers: &[Arc<WorkerInstruments>], record: usize, header_len: usize) {
-        for counters in workers.iter().filter_map(|worker| worker.packets.records.get(record)) {
-            // Read once: bytes on both sides must be of the same packets.
-            let (packets, ip_bytes) = (counters.packets.get(), counters.ip_bytes.get());
-            self.packets += packets;
-            self.receive_bytes += ip_bytes + packets * ETHERNET_LEN as u64;
-            self.transmit_bytes += ip_bytes + packets * header_len as u64;
-            self.connections += counters.connections.get();
-            self.active += counters.active.get();
-        }
-    }
-}
-
 pub(super) fn collect(sources: &Sources, generation: &Generation, families: &mut Families) {
-    let mut traffic = vec![Traffic::default(); generation.vips.len()];
-    for (record, owner) in generation.tables.owners().iter().enumerate() {
-        if let Some(sum) = traffic.get_mut(owner.service) {
-            sum.add(&sources.workers, record, generation.tables.records()[record].kind().header_len());
-        }
-    }
-    for (service, name) in generation.names.vips.iter().enumerate().take(traffic.len()) {
+    let traffic = generation.ledger.services(&sources.workers);
+    for (service, name) in generation.names.vips.iter().enumerate() {
+        let Some(number) = generation.tables.layout().services.get(service).copied() else { continue };
+        let counted = traffic.get(&number).copied().unwrap_or_default();
         collect_identity(generation, service, families);
-        collect_traffic(name, &traffic[service], families);
-        collect_drops(sources, name, service, families);
+        collect_traffic(name, &counted, families);
+        collect_drops(sources, generation, (name, number), families);
     }
 }
 
@@ -69,9 +38,11 @@ fn collect_identity(generation: &Generation, service: usize, families: &mut Fami
         families.info(Metric::VipInfo, &[name, address, vip.protocol, &vip.ports, pool]);
     }
     let backends = generation.pools.get(vip.pool).map_or(&[][..], |pool| &pool.backends);
-    let healthy = backends.iter().filter(|backend| backend.is_up()).count();
+    let healthy = backends.iter().filter(|backend| backend.is_up).count();
     families.put(Metric::VipBackends, &[name], backends.len() as f64);
     families.put(Metric::VipHealthyBackends, &[name], healthy as f64);
+    let is_panicking = generation.pools.get(vip.pool).is_some_and(|pool| pool.is_panicking);
+    families.put(Metric::VipPanic, &[name], f64::from(u8::from(is_panicking)));
 }
 
 fn collect_traffic(name: &str, traffic: &Traffic, families: &mut Families) {
@@ -83,10 +54,14 @@ fn collect_traffic(name: &str, traffic: &Traffic, families: &mut Families) {
     families.put(Metric::VipActiveConnections, &[name], traffic.active as f64);
 }
 
-fn collect_drops(sources: &Sources, name: &str, service: usize, families: &mut Families) {
+fn collect_drops(
+    sources: &Sources,
+    generation: &Generation,
+    (name, number): (&str, ServiceIndex),
+    families: &mut Families,
+) {
     for reason in REASONS {
-        let drops = sources.workers.iter().filter_map(|worker| worker.packets.service_drops.get(service));
-        let packets = drops.map(|drops| drops.packets[reason as usize].get()).sum();
+        let packets = generation.ledger.drops(number, reason, &sources.workers);
         families.count(Metric::VipDroppedPackets, &[name, reason.name()], packets);
     }
 }

@@ -6,9 +6,11 @@
 mod memory;
 
 use super::ports::WorkerQueues;
+use crate::control::Errands;
 use crate::instruments::WorkerInstruments;
 use crate::io::dpdk::{DpdkIo, MbufPacket};
 use crate::io::handover::{Crew, QueueOwners};
+use crate::worker::control_line::{ControlLine, Errand};
 use crate::worker::{LoopSettings, Worker};
 use anyhow::{Context, Result, anyhow};
 use dpdk::EalHandle;
@@ -17,6 +19,7 @@ use lb_core::counters::WorkerCounters;
 use lb_core::headers::PortFilter;
 use lb_core::hw::Level;
 use lb_core::pipeline::Pipeline;
+use lb_core::publish::Subscriber;
 use lb_core::tables::Tables;
 use memory::TableMemory;
 use std::sync::Arc;
@@ -45,6 +48,7 @@ pub(super) struct WorkerPlan {
 pub(super) struct Workers {
     threads: Vec<JoinHandle<()>>,
     instruments: Vec<Arc<WorkerInstruments>>,
+    errands: Vec<SyncSender<Errand>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -52,6 +56,7 @@ pub(super) struct Workers {
 struct Start {
     queues: WorkerQueues,
     crew: Option<Crew<MbufPacket>>,
+    line: Option<ControlLine>,
     plan: WorkerPlan,
     cpu: Option<u32>,
     eal: EalHandle,
@@ -61,24 +66,31 @@ struct Start {
 }
 
 impl Workers {
-    /// Starts one thread per set of queues and waits until all of them run.
-    pub(super) fn start(eal: &EalHandle, all_queues: Vec<WorkerQueues>, plan: &WorkerPlan) -> Result<Self> {
+    /// Starts one thread per set of queues and waits until all of them run. `tables` is where each of them takes
+    /// later tables.
+    pub(super) fn start(
+        eal: &EalHandle,
+        all_queues: Vec<WorkerQueues>,
+        plan: &WorkerPlan,
+        tables: Vec<Subscriber<Tables>>,
+    ) -> Result<Self> {
         let (ready, started) = sync_channel(all_queues.len());
         let mut workers =
-            Self { threads: Vec::new(), instruments: Vec::new(), stop: Arc::new(AtomicBool::new(false)) };
+            Self { threads: Vec::new(), instruments: Vec::new(), errands: Vec::new(), stop: Arc::default() };
         let crew = Crew::assemble(all_queues.len(), &plan.owners)
             .context("workers cannot be connected: raise the limit of open files")?;
-        let mut crew = crew.into_iter();
+        let (mut crew, mut subscribers) = (crew.into_iter(), tables.into_iter());
         for (index, queues) in all_queues.into_iter().enumerate() {
             let cpu = plan.cpus.get(index).copied();
             let label = cpu.map_or_else(|| format!("w{index}"), |cpu| cpu.to_string());
-            let tables = &plan.tables;
-            let packets = Arc::new(WorkerCounters::new(tables.records().len(), tables.service_count()));
+            let packets = Arc::new(WorkerCounters::for_any_tables());
             let instruments = Arc::new(WorkerInstruments::new(label, packets, queues.len()));
             workers.instruments.push(Arc::clone(&instruments));
             let stop = Arc::clone(&workers.stop);
             let (ready, eal, plan) = (ready.clone(), eal.clone(), plan.clone());
-            let start = Start { queues, crew: crew.next(), plan, cpu, eal, instruments, stop, ready };
+            let (line, errands) = subscribers.next().map(ControlLine::new).unzip();
+            workers.errands.extend(errands);
+            let start = Start { queues, crew: crew.next(), line, plan, cpu, eal, instruments, stop, ready };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || start.run())
@@ -98,6 +110,11 @@ impl Workers {
     /// The workers, seen from outside.
     pub(super) fn instruments(&self) -> &[Arc<WorkerInstruments>] {
         &self.instruments
+    }
+
+    /// Where they take questions.
+    pub(super) fn errands(&self) -> Errands {
+        Errands(self.errands.clone())
     }
 
     /// Stops all workers after their current burst and waits for them.
@@ -129,7 +146,7 @@ impl Start {
 
     /// Sets everything up on this thread, says so, and forwards until told to stop.
     fn work(self) -> Result<()> {
-        let Self { queues, crew, plan, cpu, eal, instruments, stop, ready } = self;
+        let Self { queues, crew, line, plan, cpu, eal, instruments, stop, ready } = self;
         if let Some(cpu) = cpu {
             dpdk::affinity::pin_current(&[cpu]).map_err(|error| {
                 anyhow!(
@@ -147,7 +164,7 @@ impl Start {
         let pipeline = Pipeline::new(connections, Arc::clone(&instruments.packets), Level::detect());
         let worker = Worker::new(io, pipeline, plan.tables, plan.filters, instruments, plan.settings);
         let _ = ready.send(Ok(table));
-        worker.in_crew(crew).run(&stop);
+        worker.in_crew(crew).on_line(line).run(&stop);
         drop(registered);
         Ok(())
     }

@@ -33,16 +33,27 @@ pub(super) struct Outbound<B> {
 
 impl<B: PacketBurst> Outbound<B> {
     pub(super) fn new(tables: &Tables, ports: usize) -> Self {
-        let records = tables.records();
-        let first = records.first().map(Record::port);
-        let only_port = first.filter(|port| records.iter().all(|record| record.port() == *port));
-        Self {
+        let mut outbound = Self {
             staged: (0..ports).map(|_| B::default()).collect(),
             answers: B::default(),
             discarded: B::default(),
-            only_port: only_port.map(usize::from).filter(|port| *port < ports),
-            records: records.len(),
-        }
+            only_port: None,
+            records: 0,
+        };
+        outbound.retable(tables);
+        outbound
+    }
+
+    /// Goes by other tables from the next burst on.
+    pub(super) fn retable(&mut self, tables: &Tables) {
+        // No packet follows a dead record.
+        let mut ports = tables.records().iter().filter(|record| !record.is_dead()).map(Record::port);
+        let first = ports.next();
+        self.only_port = first
+            .filter(|first| ports.all(|port| port == *first))
+            .map(usize::from)
+            .filter(|port| *port < self.staged.len());
+        self.records = tables.records().len();
     }
 
     /// The port by which a burst leaves as it is: all of it goes to backends, and one port leads to those.

@@ -5,7 +5,9 @@
 mod corpus;
 mod documentation;
 mod hostile;
+mod include;
 mod model;
+mod schema;
 
 use std::path::{Path, PathBuf};
 

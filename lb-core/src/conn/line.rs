@@ -127,6 +127,11 @@ impl Line {
         u32::from(self.taken)
     }
 
+    /// True if an entry is in use.
+    pub(super) fn is_taken(&self, entry: usize) -> bool {
+        self.taken >> entry & 1 != 0
+    }
+
     /// True if any of the `found` entries is of a class that a plain packet may change.
     #[inline(always)]
     pub(crate) fn is_unsteady(&self, found: u32) -> bool {

@@ -16,6 +16,13 @@ pub struct Slot {
     entry: u8,
 }
 
+impl Slot {
+    /// Its place in its line.
+    pub(super) fn entry(self) -> usize {
+        usize::from(self.entry)
+    }
+}
+
 /// What an insertion did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
@@ -231,6 +238,23 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
     fn find_in<I: Isa>(&self, isa: I, index: u32, tag: u64) -> Option<Slot> {
         let matches = self.line(index).find(isa, lo(tag), hi(tag));
         (matches != 0).then(|| Slot { line: index, entry: matches.trailing_zeros() as u8 })
+    }
+
+    /// The line that an entry is in.
+    pub(super) fn line_of(&self, slot: Slot) -> &Line {
+        self.line(slot.line)
+    }
+
+    /// The line with a number.
+    pub(super) fn line_at(&self, index: usize) -> Option<&Line> {
+        self.lines.get(index)
+    }
+
+    /// Frees an entry.
+    pub fn remove(&mut self, slot: Slot) {
+        self.leave(slot.line, slot.entry());
+        self.line_mut(slot.line).clear(slot.entry());
+        self.taken -= 1;
     }
 
     /// The record of an entry.

@@ -103,7 +103,7 @@ pub(super) async fn list(
         return refuse(&format!("`max` is {max}, not 1 to {LIST_MAX}"));
     }
     let query = ConnectionQuery { vip: params.vip, backend, max };
-    let mut entries = admin.handle.list_connections(query).await?;
+    let mut entries = admin.handle.list_connections(&query).await?;
     entries.truncate(max);
     Ok(Document(entries))
 }

@@ -1,10 +1,11 @@
 //! Clients that are silent, slow, greedy or many: each has an end, and others are served meanwhile.
 
 use super::{Answer, PATIENCE, connect, raw};
-use crate::admin::fake::Fake;
+use crate::admin::CheckReport;
+use crate::admin::fake::{CONFIG, Fake};
 use crate::admin::{BODY_BYTES_MAX, FOLLOWERS_MAX, HEAD_BYTES_MAX, REQUEST_SECONDS_MAX};
 use crate::client::{ClientError, Next, Target};
-use crate::control::view::{Applied, Status};
+use crate::control::view::Status;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -80,9 +81,10 @@ fn a_body_without_a_length_is_bounded_too() {
 #[test]
 fn the_largest_body_is_taken() {
     let fake = Fake::start();
-    let text = "#".repeat(BODY_BYTES_MAX);
-    let applied: Applied = fake.client().post_yaml(&Target::new(&["config", "apply"]), text).expect("taken");
-    assert!(applied.message.len() > BODY_BYTES_MAX);
+    let text = format!("{CONFIG}{}", "#".repeat(BODY_BYTES_MAX - CONFIG.len()));
+    assert_eq!(text.len(), BODY_BYTES_MAX);
+    let report: CheckReport = fake.client().post_yaml(&Target::new(&["config", "check"]), text).expect("taken");
+    assert!(report.valid, "{:?}", report.findings);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn table(backends: &[BackendStatus], live: &Live<'_>) -> String {
         let state = live.style.state(&backend.state);
         let mut cells = vec![
             format!("{}/{}", backend.pool, backend.name),
-            if backend.drained { format!("{state}ed") } else { state },
+            if backend.drained && backend.state == "drain" { state.replace("drain", "drained") } else { state },
             backend.reason.clone(),
             weight(backend.weight),
             percent(backend.share),

@@ -166,7 +166,8 @@ fn backends(frame: &mut Frame<'_>, area: Rect, app: &App) {
             "down" => Color::Red,
             _ => Color::Yellow,
         };
-        let state = if backend.drained { format!("{}ed", backend.state) } else { backend.state.clone() };
+        let is_drained = backend.drained && backend.state == "drain";
+        let state = if is_drained { "drained".to_owned() } else { backend.state.clone() };
         vec![
             text(format!("{}/{}", backend.pool, backend.name)),
             text(state).style(painted(app, colour)),

@@ -101,12 +101,15 @@ fn usefulness(draft: &Draft, findings: &Findings<'_>) {
         draft.vips.iter().filter_map(|vip| vip.pool.as_ref()).map(|pool| pool.value.as_str()).collect();
     for pool in &draft.pools {
         let Some(name) = &pool.name else { continue };
-        if !used.contains(name.value.as_str()) {
+        if !draft.is_partial && !used.contains(name.value.as_str()) {
             let message = format!("no VIP uses pool `{}`", name.value);
             findings.add_hint(Code::UnusedPool, &name.place, message, "remove it, or name it in a VIP");
         }
         let serves = |state: BackendState, weight: u16| state == BackendState::Active && weight > 0;
-        if !pool.backends.iter().any(|backend| serves(backend.state, backend.weight)) {
+        // Backends that could not be read may be the ones that serve.
+        let field = format!("{}.backends", name.place.field.trim_end_matches(".name"));
+        let is_idle = !pool.backends.iter().any(|backend| serves(backend.state, backend.weight));
+        if is_idle && !findings.failed_list(&field) {
             let message = format!("no backend of pool `{}` takes new flows", name.value);
             let hint =
                 "they would be dropped as `no_backend`: give it a backend that is active and has a weight";

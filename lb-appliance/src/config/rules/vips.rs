@@ -105,7 +105,7 @@ fn pool_references(draft: &Draft, findings: &Findings<'_>) {
     let indices = draft.pool_indices();
     let names: Vec<&str> = indices.keys().copied().collect();
     // Without all names nothing can be said about one that is missing.
-    let complete = draft.pools.iter().all(|pool| pool.name.is_some());
+    let complete = !draft.is_partial && draft.pools.iter().all(|pool| pool.name.is_some());
     for reference in draft.vips.iter().filter_map(|vip| vip.pool.as_ref()) {
         if complete && !indices.contains_key(reference.value.as_str()) {
             let mut sorted = names.clone();

@@ -142,15 +142,10 @@ fn port(item: &Item<'_>) -> Option<PortDraft> {
 
 fn device(item: &Item<'_>) -> Option<Located<String>> {
     let text = item.text("a PCI address or a DPDK vdev string")?;
-    let message = if text.value.is_empty() {
-        "the device is empty"
-    } else if text.value.len() > 255 || text.value.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        "the device has blanks, or more than 255 characters"
-    } else {
+    let Some(complaint) = super::super::device::complaint(text.value) else {
         return Some(Located { value: text.value.to_owned(), place: text.place });
     };
-    let hint = "write a PCI address (\"0000:3b:00.0\") or a vdev (\"net_af_packet0,iface=eth1\")";
-    item.findings.add_hint(Code::BadDevice, &item.place, message, hint);
+    item.findings.add_hint(Code::BadDevice, &item.place, complaint.message, complaint.hint);
     None
 }
 

@@ -9,3 +9,4 @@ pub(super) mod forwarding;
 pub(super) mod observability;
 pub(super) mod pools;
 pub(super) mod vips;
+pub(super) mod weights;

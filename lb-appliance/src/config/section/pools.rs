@@ -8,9 +8,10 @@ use super::super::code::Code;
 use super::super::finding::Place;
 use super::super::keys;
 use super::super::mac::MacAddr;
-use super::super::model::{BackendState, Encap, GueVariant};
+use super::super::model::{AdaptiveWeights, BackendState, Encap, GueVariant, SlowStart};
 use super::super::read::{Item, Located, Section};
 use super::super::values;
+use super::weights;
 
 /// UDP port of GUE (IANA).
 const GUE_PORT: u16 = 6080;
@@ -23,6 +24,8 @@ pub(in super::super) struct PoolDraft {
     pub(in super::super) name: Option<Located<String>>,
     pub(in super::super) encap: Option<EncapDraft>,
     pub(in super::super) backends: Vec<BackendDraft>,
+    pub(in super::super) slow_start: Option<SlowStart>,
+    pub(in super::super) adaptive_weights: Option<AdaptiveWeights>,
 }
 
 pub(in super::super) struct EncapDraft {
@@ -43,8 +46,9 @@ pub(in super::super) struct BackendDraft {
     pub(in super::super) inner_mac_given: bool,
 }
 
-pub(in super::super) fn read(root: &Section<'_>) -> Vec<PoolDraft> {
-    let items = root.require("pools", "[]").and_then(|item| item.list()).unwrap_or_default();
+pub(in super::super) fn read(root: &Section<'_>, is_required: bool) -> Vec<PoolDraft> {
+    let list = if is_required { root.require("pools", "[]") } else { root.get("pools") };
+    let items = list.and_then(|item| item.list()).unwrap_or_default();
     items.iter().filter_map(pool).collect()
 }
 
@@ -56,6 +60,8 @@ fn pool(item: &Item<'_>) -> Option<PoolDraft> {
         name: section.require("name", "web").and_then(|item| item.name()),
         encap: section.require("encap", "{ipip: {}}").and_then(|item| encap(&item)),
         backends: backends.unwrap_or_default().iter().filter_map(backend).collect(),
+        slow_start: section.get("slow_start").and_then(|item| weights::slow_start(&item)),
+        adaptive_weights: section.get("adaptive_weights").and_then(|item| weights::adaptive(&item)),
     })
 }
 
@@ -114,6 +120,7 @@ fn backend(item: &Item<'_>) -> Option<BackendDraft> {
     let states = [
         ("active", BackendState::Active),
         ("drain", BackendState::Drain),
+        ("disabled", BackendState::Disabled),
         ("maintenance", BackendState::Maintenance),
     ];
     Some(BackendDraft {

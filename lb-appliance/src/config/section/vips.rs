@@ -23,8 +23,9 @@ pub(in super::super) struct VipDraft {
     pub(in super::super) fragments: Fragments,
 }
 
-pub(in super::super) fn read(root: &Section<'_>) -> Vec<VipDraft> {
-    let items = root.require("vips", "[]").and_then(|item| item.list()).unwrap_or_default();
+pub(in super::super) fn read(root: &Section<'_>, is_required: bool) -> Vec<VipDraft> {
+    let list = if is_required { root.require("vips", "[]") } else { root.get("vips") };
+    let items = list.and_then(|item| item.list()).unwrap_or_default();
     items.iter().filter_map(vip).collect()
 }
 

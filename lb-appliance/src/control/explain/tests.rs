@@ -1,0 +1,1 @@
+//! Explanations agree with the packet path.

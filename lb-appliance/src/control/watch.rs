@@ -1,0 +1,131 @@
+//! What is worth an event: changes of state between two generations, and drains that have come to their end.
+
+use super::effective::Vitality;
+use super::events::{EventLog, Kind};
+use super::numbers::active;
+use super::running::Running;
+use lb_core::spec::BackendState;
+use std::collections::{HashMap, HashSet};
+
+/// What has been said already.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    drained: HashSet<(String, String)>,
+    late: bool,
+}
+
+impl Watch {
+    /// Notes what is another state in `after` than it was in `before`.
+    pub(super) fn note_transitions(&mut self, before: &Running, after: &Running, events: &EventLog) {
+        let old = Backends::of(before);
+        for (at, names) in after.plan.names.pools.iter().enumerate() {
+            let pool = &after.pools[at];
+            let was = before.plan.names.pools.iter().position(|old| old.name == names.name);
+            let was_panicking = was.is_some_and(|was| before.pools[was].is_panicking);
+            note_panic(events, &names.name, was_panicking, pool.is_panicking);
+            for (backend, name) in pool.backends.iter().zip(&names.backends) {
+                let key = (names.name.clone(), name.clone());
+                let old = old.0.get(&key).copied();
+                let object = format!("backend {}/{name}", names.name);
+                match (old.and_then(|old| old.health), backend.health) {
+                    (Some(Vitality::Down), Some(Vitality::Up)) => {
+                        events.note(Kind::BackendUp, &object, "its health check succeeds again");
+                    }
+                    (before, Some(Vitality::Down)) if before != Some(Vitality::Down) => {
+                        events.note(Kind::BackendDown, &object, "its health check fails");
+                    }
+                    _ => {}
+                }
+                if backend.state == BackendState::Active {
+                    self.drained.remove(&key);
+                }
+            }
+        }
+        note_vips(before, after, events);
+    }
+
+    /// Notes drains that are over.
+    pub(super) fn note_drained(&mut self, running: &Running, events: &EventLog) {
+        let workers = &running.vitals.workers;
+        let mut flows: HashMap<(usize, usize), u64> = HashMap::new();
+        for (record, owner) in running.tables.owners() {
+            if running.pools[owner.pool].backends[owner.backend].state == BackendState::Drain {
+                *flows.entry((owner.pool, owner.backend)).or_default() += active(workers, record);
+            }
+        }
+        for ((pool, backend), _) in flows.into_iter().filter(|(_, flows)| *flows == 0) {
+            let names = &running.plan.names.pools[pool];
+            let key = (names.name.clone(), names.backends[backend].clone());
+            let object = format!("backend {}/{}", key.0, key.1);
+            if self.drained.insert(key) {
+                events.note(
+                    Kind::BackendDrained,
+                    &object,
+                    "it has no connections left and can be taken away",
+                );
+            }
+        }
+    }
+
+    /// Notes workers that have not taken over the tables in force, once per occasion.
+    pub(super) fn note_late(&mut self, running: &Running, events: &EventLog) {
+        let seen = running.vitals.acknowledgements.each();
+        let late: Vec<&str> = running
+            .vitals
+            .workers
+            .iter()
+            .zip(&seen)
+            .filter(|(_, seen)| **seen < running.generation)
+            .map(|(worker, _)| worker.label.as_str())
+            .collect();
+        if !late.is_empty() && !self.late {
+            let message =
+                format!("worker {} still goes by older tables than {}", late.join(", "), running.generation);
+            events.note(Kind::WorkerLate, "workers", &message);
+        }
+        self.late = !late.is_empty();
+    }
+}
+
+/// The backends of a generation by name.
+struct Backends<'a>(HashMap<(String, String), &'a super::effective::Effective>);
+
+impl<'a> Backends<'a> {
+    fn of(running: &'a Running) -> Self {
+        let all = running.plan.names.pools.iter().zip(running.pools.iter()).flat_map(|(names, pool)| {
+            let backends = names.backends.iter().zip(&pool.backends);
+            backends.map(|(name, backend)| ((names.name.clone(), name.clone()), backend))
+        });
+        Self(all.collect())
+    }
+}
+
+fn note_panic(events: &EventLog, pool: &str, before: bool, after: bool) {
+    let object = format!("pool {pool}");
+    match (before, after) {
+        (false, true) => {
+            events.note(Kind::PoolPanic, &object, "too few backends are healthy: health does not count now");
+        }
+        (true, false) => events.note(Kind::PoolRecovered, &object, "enough backends are healthy again"),
+        _ => {}
+    }
+}
+
+fn note_vips(before: &Running, after: &Running, events: &EventLog) {
+    let serving = |running: &Running| -> HashMap<String, bool> {
+        let names = running.plan.names.vips.iter();
+        names
+            .zip(&running.plan.spec.services)
+            .map(|(name, service)| (name.clone(), running.pools[service.pool].is_serving()))
+            .collect()
+    };
+    let old = serving(before);
+    for (name, is_serving) in serving(after) {
+        let object = format!("vip {name}");
+        match (old.get(&name).copied().unwrap_or(true), is_serving) {
+            (true, false) => events.note(Kind::VipDown, &object, "no backend takes its new connections"),
+            (false, true) => events.note(Kind::VipUp, &object, "backends take its new connections again"),
+            _ => {}
+        }
+    }
+}
