@@ -123,6 +123,10 @@ codes! {
     SmallShare "GW0403" Warning "backend with fewer than 100 slots";
     // GW05xx: metrics.
     UnorderedBuckets "GW0501" Error "histogram buckets that do not ascend";
+    // GW07xx: the admin interface.
+    BadMode "GW0701" Error "not a usable file mode";
+    BadPath "GW0702" Error "not a usable path";
+    AdminWithoutToken "GW0703" Error "admin interface without a token";
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 mod backends;
 mod bind;
 pub mod catalogue;
-mod connection;
 mod exporter;
 mod families;
 mod fingerprint;
@@ -23,12 +22,11 @@ mod vips;
 mod workers;
 
 pub use bind::{MetricsError, bind};
-pub use connection::{CONNECTIONS_MAX, REQUEST_BYTES_MAX, REQUEST_SECONDS_MAX, RESPONSE_SECONDS_MAX};
 pub use exporter::Exporter;
 pub use fingerprint::forwarding_hash;
 pub use generation::{BackendCondition, BackendInfo, Generation, PoolInfo, VipInfo};
 pub use health::{Check, HEARTBEAT_SECONDS_MAX, liveness, readiness};
 pub use latency::latency_summary;
 pub use selection::{Group, Selection, UnknownGroup};
-pub use server::serve;
+pub use server::{CONNECTIONS_MAX, REQUEST_BYTES_MAX, REQUEST_SECONDS_MAX, RESPONSE_SECONDS_MAX, serve};
 pub use sources::{Identity, Reloads, Sources};
