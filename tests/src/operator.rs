@@ -94,13 +94,19 @@ impl Operator {
         after.sum("guideway_config_last_reload_successful") == 1.0
     }
 
-    /// Writes the file of a service and reloads by SIGHUP.
+    /// Writes the file of a service, reloads by SIGHUP and waits until every worker goes by it.
     ///
     /// # Panics
-    /// When the reload is refused.
+    /// When the reload is refused, or a worker does not take it over.
     pub fn change(&self, service: &Service) {
         self.write(&self.text(service));
         assert!(self.hang_up(), "refused:\n{}", self.balancer.process().stderr_so_far());
+        let mut status = Value::Null;
+        let is_seen = wait_until(RELOAD_LIMIT, || {
+            status = self.ask(&["status"]);
+            status["seen"].as_u64() == status["workers"].as_array().map(|workers| workers.len() as u64)
+        });
+        assert!(is_seen, "workers go by it: {status}");
     }
 
     /// Runs a subcommand against the balancer.

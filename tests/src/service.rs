@@ -28,6 +28,8 @@ pub struct Service {
     pub changed_idle_vips: u32,
     /// More lines of pool `echo`, each indented by four spaces.
     pub more: String,
+    /// More lines of `forwarding`, each indented by two spaces.
+    pub forwarding: String,
 }
 
 impl Service {
@@ -79,9 +81,10 @@ impl Service {
     pub fn text(&self, lab: &str, socket: &Path) -> String {
         let (head, rest) = lab.split_once("pools:\n").expect("pools in the lab's configuration");
         let (_, tail) = rest.split_once("metrics:\n").expect("metrics in the lab's configuration");
+        let head = head.replace("forwarding:\n", &format!("forwarding:\n{}", self.forwarding));
         let mut text = format!("{head}pools:\n");
         self.pools(&mut text).and_then(|()| self.vips(&mut text)).expect("write to a string");
-        text + &format!("#admin:\n#  socket: {{path: \"{}\"}}\nmetrics:\n{tail}", socket.display())
+        text + &format!("admin:\n  socket: {{path: \"{}\"}}\nmetrics:\n{tail}", socket.display())
     }
 
     fn pools(&self, out: &mut String) -> std::fmt::Result {

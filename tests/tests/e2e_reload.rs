@@ -4,11 +4,12 @@
 //! loses no packet; and what `diff` forecasts is what then moves.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lb_tests::flows::{Echo, Flows, Survey};
 use lb_tests::lab::{Encap, Lab, Outer, Pmd};
 use lb_tests::operator::Operator;
+use lb_tests::process::wait_until;
 use lb_tests::service::Service;
 use lb_tests::skip::{Skip, unless};
 
@@ -71,7 +72,9 @@ fn survives(lab: &Lab, mut echoes: Vec<Echo>) -> Result<(), Skip> {
         "a drained backend keeps its connections"
     );
 
-    storm(&operator, &mut flows, &[service.clone(), service.clone().weight(4, 60)]);
+    storm(&operator, &mut flows, &[service.clone().weight(4, 60), service.clone()]);
+
+    roll_back(&operator, &mut flows, &service);
 
     flows.open_tcp(CONNECTIONS / 4);
     let joined = flows.check_tcp();
@@ -126,7 +129,93 @@ fn storm(operator: &Operator, flows: &mut Flows, services: &[Service; 2]) {
     none_broken(&flows.check_tcp(), &[], "after the reloads");
 }
 
+/// Back by command and back by itself; what was taken away meanwhile is there again, with its connections.
+fn roll_back(operator: &Operator, flows: &mut Flows, service: &Service) {
+    operator.write(&operator.text(&service.clone().weight(5, 10)));
+    let applied = operator.ask(&["reload"]);
+    assert_eq!(applied["seen"], applied["workers"], "every worker goes by it: {applied}");
+    none_broken(&flows.check_tcp(), &[], "weight of web-5 100 to 10");
+    operator.ask(&["rollback"]);
+    none_broken(&flows.check_tcp(), &[], "rolled back");
+
+    // No packet comes between the two, not even a delayed acknowledgement: the connections of web-3 never learn of it.
+    std::thread::sleep(Duration::from_millis(500));
+    operator.write(&operator.text(&service.clone().without(3)));
+    operator.ask(&["reload"]);
+    operator.ask(&["rollback"]);
+    none_broken(&flows.check_tcp(), &[], "web-3 removed and rolled back");
+
+    operator.write(&operator.text(&service.clone().weight(1, 300)));
+    operator.ask(&["reload", "--confirm-within", "2s"]);
+    none_broken(&flows.check_tcp(), &[], "on trial");
+    let is_back = || operator.metrics().sum("guideway_config_pending_confirmation") == 0.0;
+    assert!(wait_until(Duration::from_secs(20), is_back), "it rolls back by itself");
+    none_broken(&flows.check_tcp(), &[], "rolled back by itself");
+    operator.write(&operator.text(service));
+    let diff = operator.ask(&["diff"]);
+    assert_eq!(diff["changes"], serde_json::json!([]), "what runs is what was before: {diff}");
+}
+
 #[test]
 fn no_connection_breaks_whatever_changes() {
     unless(lab_of_five().and_then(|(lab, echoes)| survives(&lab, echoes)));
+}
+
+/// Pools of ten backends that nobody asks, besides the one that serves.
+const IDLE_VIPS: u32 = 1_000;
+/// A reload must take less than a second in a release build; this only catches what is out of all proportion.
+const RELOAD_LIMIT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 5 });
+
+fn reloads_without_loss(lab: &Lab) -> Result<(), Skip> {
+    let service = Service { idle_vips: IDLE_VIPS, ..Service::of(&[1, 2, 3]) };
+    let operator = Operator::start(lab, &service)?;
+    let mut flows = Flows::start(lab)?;
+    flows.open_udp(64, 20_000);
+    let first = flows.check_udp(3);
+    assert_eq!(first.dead(), 0, "UDP flows to {:?}", first.by_backend());
+    let dropped = operator.metrics().sum("guideway_dropped_packets_total");
+    let backends = service.backends.len() + 10 * IDLE_VIPS as usize;
+
+    let steps = [
+        ("nothing changed", 0, 100),
+        ("one backend changed", 0, 50),
+        ("one backend of every pool changed", IDLE_VIPS, 50),
+        ("and back", 0, 100),
+    ];
+    for (step, changed_idle_vips, weight) in steps {
+        operator.write(&operator.text(&Service { changed_idle_vips, ..service.clone().weight(1, weight) }));
+        let is_over = AtomicBool::new(false);
+        let (asked, took) = std::thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                let mut asked = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    let survey = flows.check_udp(1);
+                    assert_eq!(survey.dead(), 0, "{step}: a packet was lost");
+                    asked += survey.0.len();
+                }
+                asked
+            });
+            // Traffic before and after it as well.
+            std::thread::sleep(Duration::from_millis(300));
+            let (applied, took) = operator.ask_timed(&["reload"]);
+            assert_eq!(applied["seen"], applied["workers"], "{applied}");
+            std::thread::sleep(Duration::from_millis(300));
+            is_over.store(true, Ordering::Relaxed);
+            (client.join().expect("the client's thread"), took)
+        });
+        eprintln!(
+            "{backends} backends in {} VIPs, {step}: {took:.0?}, {asked} datagrams answered",
+            IDLE_VIPS + 2
+        );
+        assert!(took < RELOAD_LIMIT, "{step}: {took:?}");
+    }
+    let scrape = operator.balancer.metrics_at_rest();
+    assert_eq!(scrape.sum("guideway_dropped_packets_total"), dropped, "packets dropped");
+    assert!(scrape.balance().holds(), "{:?}", scrape.balance());
+    Ok(())
+}
+
+#[test]
+fn ten_thousand_backends_reload_without_a_lost_packet() {
+    unless(lab_of_five().and_then(|(lab, _echoes)| reloads_without_loss(&lab)));
 }
