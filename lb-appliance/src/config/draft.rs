@@ -133,6 +133,7 @@ fn pool(draft: &PoolDraft, ports: &[PortDraft]) -> Option<Pool> {
         name: draft.name.as_ref()?.value.clone(),
         encap: encap.encap,
         backends: backends.collect::<Option<Vec<_>>>()?,
+        health: draft.health.build()?,
     })
 }
 

@@ -11,6 +11,12 @@ use ipnet::IpNet;
 
 use super::mac::MacAddr;
 
+mod health;
+
+pub use health::{
+    AllDown, DnsProbe, GrpcProbe, HealthCheck, HttpMethod, HttpProbe, PoolHealth, Probe, Tls, UdpProbe, Via,
+};
+
 /// A whole valid configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -157,6 +163,8 @@ pub struct Pool {
     pub encap: Encap,
     /// In file order, possibly empty; names and addresses are unique within the pool.
     pub backends: Vec<Backend>,
+    /// How their health is found out and what follows from it.
+    pub health: PoolHealth,
 }
 
 /// `pools[].encap`.

@@ -11,6 +11,7 @@ use super::super::mac::MacAddr;
 use super::super::model::{BackendState, Encap, GueVariant};
 use super::super::read::{Item, Located, Section};
 use super::super::values;
+use super::health::{self, HealthDraft};
 
 /// UDP port of GUE (IANA).
 const GUE_PORT: u16 = 6080;
@@ -23,6 +24,7 @@ pub(in super::super) struct PoolDraft {
     pub(in super::super) name: Option<Located<String>>,
     pub(in super::super) encap: Option<EncapDraft>,
     pub(in super::super) backends: Vec<BackendDraft>,
+    pub(in super::super) health: HealthDraft,
 }
 
 pub(in super::super) struct EncapDraft {
@@ -56,6 +58,7 @@ fn pool(item: &Item<'_>) -> Option<PoolDraft> {
         name: section.require("name", "web").and_then(|item| item.name()),
         encap: section.require("encap", "{ipip: {}}").and_then(|item| encap(&item)),
         backends: backends.unwrap_or_default().iter().filter_map(backend).collect(),
+        health: health::read(&section),
     })
 }
 
