@@ -6,6 +6,7 @@ pub mod arena;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod health;
 pub mod instruments;
 pub mod io;
 pub mod logging;
