@@ -26,12 +26,16 @@ mod unverified;
 
 /// How long what was read from files is believed.
 const AUTHORITIES_FOR: Duration = Duration::from_secs(60);
+/// The same where it could not be read: thousands of targets must not open a missing file thousands of times.
+const FAILURE_FOR: Duration = Duration::from_secs(5);
+
+type Built = Result<Arc<ClientConfig>, Trouble>;
 
 /// The TLS side of one check.
 pub(super) struct TlsClient {
     tls: Tls,
     protocol: &'static [u8],
-    ready: Mutex<Option<(Instant, Arc<ClientConfig>)>>,
+    ready: Mutex<Option<(Instant, Built)>>,
 }
 
 impl TlsClient {
@@ -64,22 +68,22 @@ impl TlsClient {
         Ok(stream)
     }
 
-    async fn config(&self) -> Result<Arc<ClientConfig>, Trouble> {
+    async fn config(&self) -> Built {
         let mut ready = self.ready.lock().await;
-        if let Some((read, config)) = ready.as_ref().filter(|(read, _)| read.elapsed() < AUTHORITIES_FOR) {
-            let _ = read;
-            return Ok(config.clone());
+        let lasts = |built: &Built| if built.is_ok() { AUTHORITIES_FOR } else { FAILURE_FOR };
+        if let Some((_, built)) = ready.as_ref().filter(|(read, built)| read.elapsed() < lasts(built)) {
+            return built.clone();
         }
         let (tls, protocol) = (self.tls.clone(), self.protocol);
         // Files: not on the control thread.
         let built = tokio::task::spawn_blocking(move || build(&tls, protocol)).await;
-        let config = built.map_err(|error| Trouble::new(Cause::Local, error.to_string()))??;
-        *ready = Some((Instant::now(), config.clone()));
-        Ok(config)
+        let built = built.unwrap_or_else(|error| Err(Trouble::new(Cause::Local, error.to_string())));
+        *ready = Some((Instant::now(), built.clone()));
+        built
     }
 }
 
-fn build(tls: &Tls, protocol: &[u8]) -> Result<Arc<ClientConfig>, Trouble> {
+fn build(tls: &Tls, protocol: &[u8]) -> Built {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()

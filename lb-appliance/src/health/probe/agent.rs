@@ -7,13 +7,17 @@ use super::super::outcome::{Cause, Good, Trouble, bounded};
 use super::super::steps::Steps;
 use super::super::wire;
 
+/// Bytes of an answer that nobody understands which are shown.
+const SHOWN: usize = 60;
+
 pub(super) async fn run(address: IpAddr, port: Option<u16>, steps: &mut Steps) -> Result<Good, Trouble> {
     let port = port.ok_or_else(|| Trouble::new(Cause::Local, "the check has no agent"))?;
     let mut stream = wire::connect(address, port, steps).await?;
     steps.begin("response");
     let answer = wire::read_answer(&mut stream, Some(b'\n')).await.map_err(|error| wire::named(&error))?;
     let report = AgentReport::parse(&answer).ok_or_else(|| {
-        let shown = bounded(String::from_utf8_lossy(&answer).into_owned());
+        let begin = answer.get(..answer.len().min(SHOWN)).unwrap_or_default();
+        let shown = bounded(String::from_utf8_lossy(begin).into_owned());
         Trouble::new(Cause::Protocol, format!("the agent said {shown:?}, of which no word is known"))
     })?;
     let line = report.line();
