@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod doctor;
+pub mod health;
 pub mod instruments;
 pub mod io;
 pub mod logging;

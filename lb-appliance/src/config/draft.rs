@@ -145,6 +145,7 @@ fn pool(draft: &PoolDraft, ports: &[PortDraft]) -> Option<Pool> {
         backends: backends.collect::<Option<Vec<_>>>()?,
         slow_start: draft.slow_start,
         adaptive_weights: draft.adaptive_weights,
+        health: draft.health.build()?,
     })
 }
 
