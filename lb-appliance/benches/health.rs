@@ -92,12 +92,23 @@ fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
+fn milliseconds(work: impl FnOnce()) -> f64 {
+    let begin = Instant::now();
+    work();
+    begin.elapsed().as_secs_f64() * 1e3
+}
+
 async fn measure(count: u64, seconds: u64, port: u16) -> String {
     let (sender, mut events) = tokio::sync::mpsc::channel(1024);
     tokio::spawn(async move { while events.recv().await.is_some() {} });
     let handle = Engine::spawn(&Handle::current(), sender, Options::default());
-    handle.set_targets(targets(count, port));
+    let first_ms = milliseconds(|| handle.set_targets(targets(count, port)));
     tokio::time::sleep(Duration::from_secs(3)).await;
+    // A reload that changes nothing, and a scrape: both hold up the control thread.
+    let again = targets(count, port);
+    let reload_ms = milliseconds(|| handle.set_targets(again));
+    let snapshot_ms = milliseconds(|| drop(handle.snapshot()));
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let (before, cpu, begin) = (tally(&handle), cpu_seconds(), Instant::now());
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     let (took, cpu) = (begin.elapsed().as_secs_f64(), cpu_seconds() - cpu);
@@ -105,7 +116,8 @@ async fn measure(count: u64, seconds: u64, port: u16) -> String {
     let checks = after.0 - before.0;
     let late = after.2 - before.2;
     format!(
-        "targets={count} seconds={took:.1} probes={checks} rate={:.0} failed={} late={late} late_percent={:.4} core_percent={:.0}",
+        "targets={count} seconds={took:.1} probes={checks} rate={:.0} failed={} late={late} late_percent={:.4} core_percent={:.0} \
+         set_ms={first_ms:.1} reload_ms={reload_ms:.1} snapshot_ms={snapshot_ms:.1}",
         checks as f64 / took,
         after.1 - before.1,
         100.0 * late as f64 / checks.max(1) as f64,

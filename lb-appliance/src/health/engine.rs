@@ -147,38 +147,37 @@ impl EngineHandle {
     pub fn set_targets(&self, wanted: Vec<Target>) {
         let shared = &self.0;
         let mut running = lock(&shared.targets);
-        let known = Known::of(&running);
-        let mut prepared = known.prepared;
+        let mut checks = Checks::of(&running);
         let mut next = HashMap::with_capacity(wanted.len());
+        let mut left = HashMap::new();
+        let mut new = Vec::new();
         for target in wanted {
-            let one = match running.remove(&target.key) {
-                Some(one) => {
-                    one.cell.set_audience(&target.subscribers, &shared.common);
-                    one
-                }
-                None => {
-                    let check = &target.key.check;
-                    let shared_check = prepared
-                        .entry(check.clone())
-                        .or_insert_with(|| Arc::new(Prepared::new(check.clone())));
-                    let state = |one: &Subscriber| known.states.get(&identity(&target.key, one)).copied();
-                    let told = target.subscribers.iter().map(|one| state(one).unwrap_or_default());
-                    shared.start(&target, shared_check.clone(), told.collect())
-                }
+            let Some(one) = running.remove(&target.key) else {
+                new.push(target);
+                continue;
             };
+            left.extend(one.cell.set_audience(&target.subscribers, &shared.common));
+            next.insert(target.key, one);
+        }
+        // What is left of the old set ends here; what it knows of its backends does not.
+        left.extend(running.values().flat_map(|one| one.cell.states()));
+        for target in new {
+            let state = |one: &Subscriber| left.get(&identity(&target.key, one)).copied().unwrap_or_default();
+            let told = target.subscribers.iter().map(state).collect();
+            let one = shared.start(&target, checks.prepared(&target.key.check), told);
             next.insert(target.key, one);
         }
         *running = next;
-        let pools: HashSet<(String, &'static str)> =
-            running.values().flat_map(|one| one.cell.meters()).collect();
-        lock(&shared.common.meters).retain(|key, _| pools.contains(key));
     }
 
     /// What is known of every backend that is checked, sorted by pool, backend and probe.
     pub fn snapshot(&self) -> Snapshot {
         let mut rows: Vec<Row> = lock(&self.0.targets).values().flat_map(|one| one.cell.rows()).collect();
         rows.sort_by(|a, b| (&a.pool, &a.backend, a.probe).cmp(&(&b.pool, &b.backend, b.probe)));
-        let mut timings: Vec<Timings> = lock(&self.0.common.meters)
+        let mut meters = lock(&self.0.common.meters);
+        // Only the map holds on to a meter that no target feeds any more.
+        meters.retain(|_, meter| Arc::strong_count(meter) > 1);
+        let mut timings: Vec<Timings> = meters
             .iter()
             .map(|((pool, probe), meter)| Timings { pool: pool.clone(), probe, histogram: meter.read() })
             .collect();
@@ -212,7 +211,8 @@ impl Shared {
     fn start(&self, target: &Target, prepared: Arc<Prepared>, told: Vec<State>) -> Running {
         let state = told.iter().copied().find(|state| *state != State::Unknown).unwrap_or_default();
         let mut hasher = SipHasher13::new_with_keys(self.seed, 0);
-        target.key.hash(&mut hasher);
+        // The check too, which the key's own hash leaves out: two checks of one address must not beat together.
+        (&target.key, &target.key.check).hash(&mut hasher);
         let timing = timing(&target.key);
         let schedule = Schedule::resumed(timing, hasher.finish(), self.common.now_ns(), state);
         let cell = Arc::new(Cell::new(target, prepared, schedule, &told, &self.common));
@@ -228,22 +228,32 @@ fn identity(key: &TargetKey, subscriber: &Subscriber) -> Identity {
     (key.address, key.part, subscriber.clone())
 }
 
-/// What the old targets hand to the new ones.
-struct Known {
-    prepared: HashMap<Arc<HealthCheck>, Arc<Prepared>>,
-    states: HashMap<Identity, State>,
+/// Prepared checks, shared by all targets with an equal check. Found by address first: comparing ten thousand times is
+/// cheap, hashing whole checks is not.
+struct Checks {
+    by_address: HashMap<*const HealthCheck, Arc<Prepared>>,
+    by_value: HashMap<Arc<HealthCheck>, Arc<Prepared>>,
 }
 
-impl Known {
+impl Checks {
     fn of(running: &HashMap<TargetKey, Running>) -> Self {
-        let mut known = Self { prepared: HashMap::new(), states: HashMap::new() };
-        for (key, one) in running {
-            known.prepared.entry(key.check.clone()).or_insert_with(|| one.cell.prepared.clone());
-            for (subscriber, state) in one.cell.states() {
-                known.states.insert(identity(key, &subscriber), state);
+        let mut checks = Self { by_address: HashMap::new(), by_value: HashMap::new() };
+        let mut seen = HashSet::new();
+        for one in running.values() {
+            let prepared = &one.cell.prepared;
+            if seen.insert(Arc::as_ptr(&prepared.check)) {
+                checks.by_value.insert(prepared.check.clone(), prepared.clone());
             }
         }
-        known
+        checks
+    }
+
+    fn prepared(&mut self, check: &Arc<HealthCheck>) -> Arc<Prepared> {
+        let by_value = &mut self.by_value;
+        let found = self.by_address.entry(Arc::as_ptr(check)).or_insert_with(|| {
+            by_value.entry(check.clone()).or_insert_with(|| Arc::new(Prepared::new(check.clone()))).clone()
+        });
+        found.clone()
     }
 }
 

@@ -1,6 +1,7 @@
 //! From pools to probe targets: equal checks of one address are one probe, whoever asks.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub struct Subscriber {
 }
 
 /// What makes a target the same target: its state survives a change of everything else.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetKey {
     /// Whom to ask.
     pub address: IpAddr,
@@ -45,6 +46,13 @@ pub struct TargetKey {
     pub part: Part,
     /// For commands, which are told for whom they run: that one.
     pub owner: Option<Subscriber>,
+}
+
+/// Not the check: one address has few of them, and ten thousand are hashed at every reload.
+impl Hash for TargetKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.address, self.part, &self.owner).hash(state);
+    }
 }
 
 /// One thing to probe, and who wants to know.

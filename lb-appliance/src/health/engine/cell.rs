@@ -12,7 +12,7 @@ use super::super::plan::{Subscriber, Target, TargetKey};
 use super::super::probe::Prepared;
 use super::meter::Meter;
 use super::snapshot::{Last, Row};
-use super::{Common, lock};
+use super::{Common, Identity, identity, lock};
 
 /// A change that the owner of the tables must act on.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +57,15 @@ struct Inner {
     failures: [u64; Cause::ALL.len()],
     late: u64,
     changes: u64,
+}
+
+impl Inner {
+    /// A listener who knows less than we do.
+    fn uninformed(&self) -> Option<usize> {
+        let state = self.schedule.state();
+        let behind = |one: &Listener| one.told != state || one.told_agent != self.agent;
+        self.audience.iter().position(behind)
+    }
 }
 
 pub(super) struct Cell {
@@ -135,37 +144,37 @@ impl Cell {
         inner.last = Some(Last { ok: cause.is_none(), cause, detail, latency, at, load });
     }
 
-    /// What has not been told yet; from now on it has.
-    pub(super) fn news(&self) -> Vec<HealthEvent> {
-        let mut inner = lock(&self.inner);
-        let state = inner.schedule.state();
-        let Inner { audience, last, agent, .. } = &mut *inner;
-        let mut events = Vec::new();
-        for listener in audience {
-            if listener.told == state && listener.told_agent == *agent {
-                continue;
-            }
-            let previous = std::mem::replace(&mut listener.told, state);
-            let new_word = listener.told_agent != *agent;
-            listener.told_agent.clone_from(agent);
-            events.push(HealthEvent {
-                pool: listener.subscriber.pool.clone(),
-                backend: listener.subscriber.backend.clone(),
-                probe: self.kind,
-                state,
-                previous,
-                cause: last.as_ref().and_then(|last| last.cause),
-                detail: last.as_ref().map(|last| last.detail.clone()).unwrap_or_default(),
-                at: last.as_ref().map_or_else(SystemTime::now, |last| last.at),
-                latency: last.as_ref().map(|last| last.latency).unwrap_or_default(),
-                agent: if new_word { agent.clone() } else { None },
-            });
-        }
-        events
+    /// Whether somebody has to be told something.
+    pub(super) fn has_news(&self) -> bool {
+        lock(&self.inner).uninformed().is_some()
     }
 
-    /// Replaces who listens; who stays knows what he knew, who comes is told.
-    pub(super) fn set_audience(&self, subscribers: &[Subscriber], common: &Common) {
+    /// One thing that has not been told yet; from now on it has.
+    pub(super) fn news(&self) -> Option<HealthEvent> {
+        let mut inner = lock(&self.inner);
+        let (index, state) = (inner.uninformed()?, inner.schedule.state());
+        let Inner { audience, last, agent, .. } = &mut *inner;
+        let listener = audience.get_mut(index)?;
+        let previous = std::mem::replace(&mut listener.told, state);
+        let new_word = listener.told_agent != *agent;
+        listener.told_agent.clone_from(agent);
+        let last = last.as_ref();
+        Some(HealthEvent {
+            pool: listener.subscriber.pool.clone(),
+            backend: listener.subscriber.backend.clone(),
+            probe: self.kind,
+            state,
+            previous,
+            cause: last.and_then(|last| last.cause),
+            detail: last.map(|last| last.detail.clone()).unwrap_or_default(),
+            at: last.map_or_else(SystemTime::now, |last| last.at),
+            latency: last.map(|last| last.latency).unwrap_or_default(),
+            agent: if new_word { agent.clone() } else { None },
+        })
+    }
+
+    /// Replaces who listens; who stays knows what he knew, who comes is told, who goes is returned with what he knew.
+    pub(super) fn set_audience(&self, subscribers: &[Subscriber], common: &Common) -> Vec<(Identity, State)> {
         let mut inner = lock(&self.inner);
         let same = inner.audience.len() == subscribers.len()
             && inner
@@ -174,7 +183,7 @@ impl Cell {
                 .zip(subscribers)
                 .all(|(listener, wanted)| listener.subscriber == *wanted);
         if same {
-            return;
+            return Vec::new();
         }
         let mut old = std::mem::take(&mut inner.audience);
         for subscriber in subscribers {
@@ -188,6 +197,7 @@ impl Cell {
             inner.audience.push(listener);
         }
         self.nudge.notify_one();
+        old.into_iter().map(|gone| (identity(&self.key, &gone.subscriber), gone.told)).collect()
     }
 
     pub(super) fn is_heard_by(&self, subscriber: &Subscriber) -> bool {
@@ -198,16 +208,11 @@ impl Cell {
         lock(&self.inner).audience.first().map(|listener| listener.subscriber.clone())
     }
 
-    pub(super) fn states(&self) -> Vec<(Subscriber, State)> {
+    /// What each listener has been told.
+    pub(super) fn states(&self) -> Vec<(Identity, State)> {
         let inner = lock(&self.inner);
-        let state = inner.schedule.state();
-        inner.audience.iter().map(|listener| (listener.subscriber.clone(), state)).collect()
-    }
-
-    /// Which meters it feeds.
-    pub(super) fn meters(&self) -> Vec<(String, &'static str)> {
-        let inner = lock(&self.inner);
-        inner.audience.iter().map(|listener| (listener.subscriber.pool.clone(), self.kind)).collect()
+        let known = |one: &Listener| (identity(&self.key, &one.subscriber), one.told);
+        inner.audience.iter().map(known).collect()
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {

@@ -20,9 +20,13 @@ pub(super) async fn watch(cell: Arc<Cell>, common: Arc<Common>) {
             () = tokio::time::sleep_until(due) => probe(&cell, &common).await,
             () = cell.nudge.notified() => {}
         }
-        for event in cell.news() {
-            // Nobody listens any more only when the program ends.
-            let _ = common.events.send(event).await;
+        while cell.has_news() {
+            // First the place, then the event: if this task ends while it waits, the news stays untold and is told by
+            // the target that follows. Nobody listens any more only when the program ends.
+            let Ok(place) = common.events.reserve().await else { return };
+            if let Some(event) = cell.news() {
+                place.send(event);
+            }
         }
     }
 }
