@@ -2,13 +2,20 @@
 //!
 //! The only crate that knows both worlds: the pure core (`lb-core`) and DPDK (`dpdk`).
 
+// Samples are shared with the integration tests, which know the library by its name.
+#[cfg(test)]
+extern crate self as lb_appliance;
+
+pub mod admin;
 pub mod arena;
 pub mod bench;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod control;
 pub mod doctor;
 pub mod health;
+mod http_limits;
 pub mod instruments;
 pub mod io;
 pub mod logging;

@@ -5,8 +5,11 @@
 
 use crate::config::model::{LogFormat, Logging};
 use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
+use std::sync::OnceLock;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 /// The configured filter is not one.
 #[derive(Debug, thiserror::Error)]
@@ -29,14 +32,51 @@ pub fn start(settings: &Logging) -> Result<(), BadFilter> {
         LogFormat::Auto => !is_terminal,
     };
     let has_colour = is_terminal && std::env::var_os("NO_COLOR").is_none();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let (filter, reloading) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer()
         .with_span_events(FmtSpan::NONE)
         .with_ansi(has_colour)
         .with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = if is_json {
+        registry.with(lines.json().flatten_event(true)).try_init()
+    } else {
+        registry.with(lines).try_init()
+    };
     // A logger that is there already (tests) stays.
-    let _ = if is_json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
+    if started.is_ok() {
+        let _ = FILTER.set(reloading);
+    }
     Ok(())
+}
+
+/// The filter of the running logger.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// The filter in force; `off` if no logger was started here.
+pub fn filter() -> String {
+    FILTER
+        .get()
+        .and_then(|handle| handle.with_current(EnvFilter::to_string).ok())
+        .unwrap_or_else(|| "off".into())
+}
+
+/// Puts another filter into force.
+///
+/// # Errors
+/// It is not one, or no logger was started here.
+pub fn set_filter(level: &str) -> Result<(), BadFilter> {
+    let bad = |reason: String| BadFilter { level: level.into(), reason };
+    let filter = EnvFilter::try_new(level).map_err(|error| bad(error.to_string()))?;
+    let handle = FILTER.get().ok_or_else(|| bad("this process has no logger".into()))?;
+    handle.reload(filter).map_err(|error| bad(error.to_string()))
+}
+
+/// `wanted` as a whole filter: one that names targets only comes on top of what is in force, or nothing else would
+/// be logged any more.
+pub fn on_top(current: &str, wanted: &str) -> String {
+    let is_whole = wanted.split(',').any(|directive| !directive.contains('='));
+    if is_whole { wanted.to_owned() } else { format!("{current},{wanted}") }
 }
 
 /// Takes one line of DPDK's own log.
@@ -48,5 +88,17 @@ pub fn dpdk_line(level: dpdk::log::Level, line: &str) {
         Level::Warning => tracing::warn!(target: "guideway::dpdk", "{line}"),
         Level::Notice | Level::Info => tracing::info!(target: "guideway::dpdk", "{line}"),
         Level::Debug => tracing::debug!(target: "guideway::dpdk", "{line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_comes_on_top_and_a_level_replaces() {
+        assert_eq!(on_top("info", "guideway::health=debug"), "info,guideway::health=debug");
+        assert_eq!(on_top("info", "debug"), "debug");
+        assert_eq!(on_top("info", "warn,guideway::health=debug"), "warn,guideway::health=debug");
     }
 }

@@ -1,18 +1,39 @@
 //! The subcommands, one file each, and what they share: exit codes and the way to a configuration.
 
+pub mod backend;
 pub mod bench;
 pub mod check;
 pub mod completions;
+pub mod conn;
+pub mod diff;
 pub mod doctor;
+pub mod drops;
+pub mod events;
+pub mod explain;
 pub mod form;
+pub mod health;
+pub mod healthcheck;
 pub mod init;
+pub mod live;
+pub mod log_level;
+pub mod maglev;
 pub mod man;
+pub mod output;
+pub mod reload;
 pub mod replay;
 pub mod root;
 pub mod run;
+pub mod runtime;
 pub mod schema;
+pub mod status;
 pub mod support_bundle;
+pub mod top;
 pub mod version;
+pub mod vip;
+
+#[cfg(test)]
+#[path = "../../tests/cli/samples.rs"]
+mod samples;
 
 use crate::config::{self, Look, model::Config};
 use std::io::{self, IsTerminal};

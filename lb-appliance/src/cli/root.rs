@@ -26,6 +26,40 @@ pub enum Command {
     Replay(super::replay::ReplayArgs),
     /// Measure how long the production pipeline takes for a packet, without NIC or privileges
     Bench(super::bench::BenchArgs),
+    /// Show everything at a glance; exit code 5 if it does not serve well
+    Status(super::status::StatusArgs),
+    /// VIPs: list, show
+    Vip(super::vip::VipArgs),
+    /// Backends: list, show, drain, undrain, disable, enable, maintenance, weight, clear
+    Backend(super::backend::BackendArgs),
+    /// Health checks: show, probe
+    Health(super::health::HealthArgs),
+    /// Connections: list, count, find, delete
+    Conn(super::conn::ConnArgs),
+    /// Maglev tables: show, disrupt
+    Maglev(super::maglev::MaglevArgs),
+    /// Say what would become of a packet, step by step
+    Explain(super::explain::ExplainArgs),
+    /// Show what a configuration would change
+    Diff(super::diff::DiffArgs),
+    /// Apply a configuration: all or nothing
+    Reload(super::reload::ReloadArgs),
+    /// Keep what was applied with `reload --confirm-within`
+    Confirm(super::reload::PlainArgs),
+    /// Go back to the configuration before
+    Rollback(super::reload::PlainArgs),
+    /// Show what happened, and with -f what happens
+    Events(super::events::EventsArgs),
+    /// Show what the workers do with their time
+    Runtime(super::runtime::RuntimeArgs),
+    /// Show dropped packets by reason
+    Drops(super::drops::DropsArgs),
+    /// Watch it on a terminal, with keys to drain and weigh backends
+    Top(super::top::TopArgs),
+    /// Show or change what is logged
+    LogLevel(super::log_level::LogLevelArgs),
+    /// Exit with 0 if the balancer lives, else 1: for HEALTHCHECK of containers
+    Healthcheck(super::healthcheck::HealthcheckArgs),
     /// Examine this host: what stands in the way of good forwarding, and the command that mends it
     Doctor(super::doctor::DoctorArgs),
     /// Write a commented starter configuration from the hardware and addresses of this host
@@ -49,6 +83,23 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => super::check::run(&arguments),
         Command::Replay(arguments) => super::replay::run(&arguments),
         Command::Bench(arguments) => super::bench::run(&arguments),
+        Command::Status(arguments) => super::status::status(&arguments),
+        Command::Vip(arguments) => super::vip::vip(&arguments),
+        Command::Backend(arguments) => super::backend::backend(&arguments),
+        Command::Health(arguments) => super::health::health(&arguments),
+        Command::Conn(arguments) => super::conn::conn(&arguments),
+        Command::Maglev(arguments) => super::maglev::maglev(&arguments),
+        Command::Explain(arguments) => super::explain::explain(&arguments),
+        Command::Diff(arguments) => super::diff::diff(&arguments),
+        Command::Reload(arguments) => super::reload::reload(&arguments),
+        Command::Confirm(arguments) => super::reload::confirm(&arguments),
+        Command::Rollback(arguments) => super::reload::rollback(&arguments),
+        Command::Events(arguments) => super::events::events(&arguments),
+        Command::Runtime(arguments) => super::runtime::runtime(&arguments),
+        Command::Drops(arguments) => super::drops::drops(&arguments),
+        Command::Top(arguments) => super::top::top(&arguments),
+        Command::LogLevel(arguments) => super::log_level::log_level(&arguments),
+        Command::Healthcheck(arguments) => super::healthcheck::healthcheck(&arguments),
         Command::Doctor(arguments) => super::doctor::run(&arguments),
         Command::Init(arguments) => super::init::run(&arguments),
         Command::Schema(arguments) => super::schema::run(&arguments),

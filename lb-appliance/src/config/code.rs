@@ -132,6 +132,10 @@ codes! {
     Contradiction "GW0606" Error "keys that contradict each other";
     PolicyWithoutCheck "GW0607" Error "health policy without a health check";
     QuorumTooLarge "GW0608" Warning "quorum larger than the pool";
+    // GW07xx: the admin interface.
+    BadMode "GW0701" Error "not a usable file mode";
+    BadPath "GW0702" Error "not a usable path";
+    AdminWithoutToken "GW0703" Error "admin interface without a token";
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use super::code::Code;
 use super::keys;
 use super::model::{
-    Backend, Config, Dataplane, Encap, Forwarding, Gateway, Idle, Logging, Maglev, Metrics, Node, Pool, Port,
-    Vip, VipPorts,
+    Admin, Backend, Config, Dataplane, Encap, Forwarding, Gateway, Idle, Logging, Maglev, Metrics, Node,
+    Pool, Port, Vip, VipPorts,
 };
 use super::read::{Item, Located};
 use super::rules;
@@ -16,7 +16,7 @@ use super::section::dataplane::{DataplaneDraft, GatewayDraft, PortDraft};
 use super::section::forwarding::ForwardingDraft;
 use super::section::pools::{BackendDraft, EncapDraft, PoolDraft};
 use super::section::vips::VipDraft;
-use super::section::{dataplane, forwarding, observability, pools, vips};
+use super::section::{admin, dataplane, forwarding, observability, pools, vips};
 
 /// The only version of the format.
 pub(super) const VERSION: u32 = 1;
@@ -27,6 +27,7 @@ pub(super) struct Draft {
     pub(super) forwarding: ForwardingDraft,
     pub(super) pools: Vec<PoolDraft>,
     pub(super) vips: Vec<VipDraft>,
+    pub(super) admin: Admin,
     pub(super) metrics: Metrics,
     pub(super) logging: Logging,
     /// An included file could not be read: nothing can be said about names that are missing.
@@ -46,6 +47,7 @@ impl Draft {
             forwarding: forwarding::read(&section),
             pools: pools::read(&section, is_alone),
             vips: vips::read(&section, is_alone),
+            admin: admin::admin(&section),
             metrics: observability::metrics(&section),
             logging: observability::logging(&section),
             is_partial,
@@ -87,6 +89,7 @@ impl Draft {
             },
             pools: built_pools,
             vips: built_vips,
+            admin: self.admin,
             metrics: self.metrics,
             logging: self.logging,
         })

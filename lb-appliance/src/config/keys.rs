@@ -55,7 +55,7 @@ macro_rules! keys {
 }
 
 keys! {
-    ROOT "": version include node dataplane forwarding pools vips metrics logging; later bgp admin capture,
+    ROOT "": version include node dataplane forwarding pools vips admin metrics logging; later bgp capture,
     INCLUDED "include[]": version pools vips,
     NODE "node": name,
     DATAPLANE "dataplane": workers control_cpus burst idle memory ports eal_extra_args,
@@ -91,6 +91,9 @@ keys! {
     GRPC_TLS "pools[].health_check.grpc.tls": sni ca_file skip_verify,
     AGENT "pools[].health_check.agent": port,
     VIP "vips[]": name addresses ports protocol pool sessions fragments; later source_allow source_deny,
+    ADMIN "admin": socket http,
+    ADMIN_SOCKET "admin.socket": path mode group,
+    ADMIN_HTTP "admin.http": listen write token_file; later dashboard,
     METRICS "metrics": listen per_backend per_queue latency_sample latency_buckets,
     LOGGING "logging": level format,
 }

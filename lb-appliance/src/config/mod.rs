@@ -37,6 +37,7 @@ pub use model::{Config, Dataplane};
 pub use render::{Look, Report};
 pub use schema::{included_schema, modeline, schema};
 pub use source::{Source, Span};
+pub use values::duration;
 
 use std::io::Read;
 use std::path::Path;
@@ -49,6 +50,8 @@ use read::Item;
 
 /// Largest file, bytes: about 40,000 backends.
 pub const FILE_BYTES_MAX: usize = 4 << 20;
+/// Where the admin socket is unless configured.
+pub const SOCKET_DEFAULT: &str = section::admin::SOCKET_DEFAULT;
 /// Where the configuration is unless told.
 pub const FILE_DEFAULT: &str = "/etc/guideway/guideway.yaml";
 

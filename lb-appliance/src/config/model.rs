@@ -5,6 +5,7 @@
 //! data: no I/O, no DPDK and no `lb_core` type, so that `check` builds everywhere and tests can write it by hand.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -32,6 +33,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// Virtual services, in file order.
     pub vips: Vec<Vip>,
+    /// Where the control plane listens.
+    pub admin: Admin,
     /// The scrape endpoint.
     pub metrics: Metrics,
     /// The log.
@@ -298,6 +301,37 @@ pub enum Sessions {
 pub enum Fragments {
     /// Dropped and counted as `fragment`.
     Drop,
+}
+
+/// `admin`: read at start only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// The Unix socket: full control for whoever may open it.
+    pub socket: AdminSocket,
+    /// The same on TCP, if configured.
+    pub http: Option<AdminHttp>,
+}
+
+/// `admin.socket`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSocket {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// Permission bits.
+    pub mode: u32,
+    /// Group that owns it; that of the process unless configured.
+    pub group: Option<String>,
+}
+
+/// `admin.http`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminHttp {
+    /// Listener; loopback, or there is a token.
+    pub listen: SocketAddr,
+    /// Whether changes are allowed; then there is a token.
+    pub write: bool,
+    /// File with the token that every request must bring.
+    pub token_file: Option<PathBuf>,
 }
 
 /// `metrics`.

@@ -185,6 +185,23 @@ fn ip(text: &str) -> Result<IpAddr, Complaint> {
     }
 }
 
+/// Longest duration that a command or a request takes: a year.
+const COMMAND_DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A duration as in the configuration, for commands and requests: `30s`, `2h`.
+///
+/// Errors: what is wrong with it and how to write it.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let duration = measure(text, TIME_UNITS).map(Duration::from_nanos).ok_or_else(|| {
+        format!("`{text}` is not a duration: write a whole number and a unit (ms, s, m, h), for example 30m")
+    })?;
+    match duration {
+        Duration::ZERO => Err(format!("`{text}` is no time at all")),
+        _ if duration > COMMAND_DURATION_MAX => Err(format!("`{text}` is more than a year (8760h)")),
+        _ => Ok(duration),
+    }
+}
+
 /// `12ms` in the smallest unit.
 fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;

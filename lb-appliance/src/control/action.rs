@@ -50,7 +50,7 @@ pub enum ConfigSource {
 }
 
 /// The wanted state of a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AdminState {
     /// Takes its share of new flows, if it is healthy.

@@ -52,6 +52,13 @@ codes! {
     Internal "GW9014" 500 "a defect of the program";
     NeedsRestart "GW9015" 409 "only a restart can do this";
     OnTrial "GW9016" 409 "a configuration is on trial";
+    Unauthorized "GW9020" 401 "a token is needed";
+    BadMethod "GW9021" 405 "the method does not work on this address";
+    TooLarge "GW9022" 413 "the body is too large";
+    UnsupportedMedia "GW9023" 415 "the type of the body is not understood";
+    TimedOut "GW9024" 503 "no answer in time";
+    TooManyFollowers "GW9025" 503 "too many clients follow events";
+    BadBody "GW9026" 422 "the body is not what is expected";
 }
 
 /// A refusal.

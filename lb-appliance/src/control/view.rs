@@ -6,12 +6,13 @@
 use super::action::AdminState;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use utoipa::ToSchema;
 
 /// Version of the documents.
 pub const VERSION: &str = "v1";
 
 /// `GET /api/v1/status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// Configured node name.
     pub node: String,
@@ -46,7 +47,7 @@ pub struct Status {
 }
 
 /// Packets dropped for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DropCount {
     /// Name of the reason, as in the metrics.
     pub reason: String,
@@ -59,7 +60,7 @@ pub struct DropCount {
 }
 
 /// The last attempt to apply a configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReloadStatus {
     /// When.
     pub at_seconds: f64,
@@ -70,14 +71,14 @@ pub struct ReloadStatus {
 }
 
 /// A configuration on trial.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Pending {
     /// Time left until it rolls back.
     pub remaining_seconds: f64,
 }
 
 /// One worker.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WorkerStatus {
     /// Its CPU, or `w` and its number.
     pub worker: String,
@@ -98,11 +99,12 @@ pub struct WorkerStatus {
 }
 
 /// One VIP.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct VipStatus {
     /// Its name.
     pub name: String,
     /// Its addresses.
+    #[schema(value_type = Vec<String>)]
     pub addresses: Vec<IpAddr>,
     /// `tcp` or `udp`.
     pub protocol: String,
@@ -131,7 +133,7 @@ pub struct VipStatus {
 }
 
 /// One pool with its backends.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PoolStatus {
     /// Its name.
     pub name: String,
@@ -146,13 +148,14 @@ pub struct PoolStatus {
 }
 
 /// One backend.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BackendStatus {
     /// Name of its pool.
     pub pool: String,
     /// Its name.
     pub name: String,
     /// Its address.
+    #[schema(value_type = String)]
     pub address: IpAddr,
     /// What becomes of its packets: `up`, `down`, `drain`, `disabled`, `maintenance`, `unknown`.
     pub state: String,
@@ -188,7 +191,7 @@ pub struct BackendStatus {
 }
 
 /// The operator's word on a backend.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OverrideStatus {
     /// State, if it is overridden.
     pub state: Option<AdminState>,
@@ -201,7 +204,7 @@ pub struct OverrideStatus {
 }
 
 /// What health checks say of a backend.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HealthStatus {
     /// Kind of probe: `tcp`, `http`, ...
     pub probe: String,
@@ -222,7 +225,7 @@ pub struct HealthStatus {
 }
 
 /// One event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// Ascending without gaps.
     pub sequence: u64,
@@ -239,7 +242,7 @@ pub struct Event {
 }
 
 /// One difference between two configurations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Change {
     /// `added`, `removed` or `changed`.
     pub kind: String,
@@ -256,7 +259,7 @@ pub struct Change {
 }
 
 /// What a change would do to one VIP.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct VipImpact {
     /// Its name.
     pub vip: String,
@@ -269,7 +272,7 @@ pub struct VipImpact {
 }
 
 /// `GET /api/v1/config/diff`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DiffReport {
     /// What would change, in the order of the configuration.
     pub changes: Vec<Change>,
@@ -284,7 +287,7 @@ pub struct DiffReport {
 }
 
 /// An override with the name of its backend.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BackendOverride {
     /// Name of the pool.
     pub pool: String,
@@ -296,7 +299,7 @@ pub struct BackendOverride {
 }
 
 /// What a change has done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Applied {
     /// Number of the tables now in force.
     pub generation: u64,
@@ -317,7 +320,7 @@ pub struct Applied {
 }
 
 /// One finding about a configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// `GW` and four digits.
     pub code: String,
@@ -338,7 +341,7 @@ pub struct Finding {
 }
 
 /// An error: RFC 9457 with a stable code.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// URI of the kind of problem: `urn:guideway:GW9001`.
     #[serde(rename = "type")]
@@ -370,7 +373,7 @@ pub struct Flow {
 }
 
 /// One step of a decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
     /// `vip`, `connection`, `maglev`, `backend`, `encapsulation`, `next_hop`, `verdict`.
     pub stage: String,
@@ -379,7 +382,7 @@ pub struct Step {
 }
 
 /// `GET /api/v1/explain`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// `forward`, `drop` or `punt`.
     pub verdict: String,
@@ -404,7 +407,7 @@ pub struct Explanation {
 }
 
 /// `GET /api/v1/maglev/VIP`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MaglevStatus {
     /// Name of the VIP.
     pub vip: String,
@@ -419,7 +422,7 @@ pub struct MaglevStatus {
 }
 
 /// A backend's part of a Maglev table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MaglevShare {
     /// Its name.
     pub backend: String,
@@ -434,7 +437,7 @@ pub struct MaglevShare {
 }
 
 /// `GET /api/v1/maglev/VIP?remove=...`: what would happen if backends went.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MaglevForecast {
     /// Name of the VIP.
     pub vip: String,
@@ -449,7 +452,7 @@ pub struct MaglevForecast {
 }
 
 /// `GET /api/v1/connections?src=&dst=`: a flow's entry on one worker.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConnectionStatus {
     /// Worker whose table holds it.
     pub worker: String,
@@ -468,7 +471,7 @@ pub struct ConnectionStatus {
 }
 
 /// Numbers of connections: `GET /api/v1/connections/count`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConnectionCount {
     /// Name of the VIP.
     pub vip: String,
@@ -483,7 +486,7 @@ pub struct ConnectionCount {
 }
 
 /// One step of a probe made at once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProbeStep {
     /// `connect`, `tls`, `request`, `response`, `verdict`.
     pub step: String,
@@ -494,7 +497,7 @@ pub struct ProbeStep {
 }
 
 /// `POST /api/v1/health/probe`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProbeReport {
     /// Name of the pool.
     pub pool: String,

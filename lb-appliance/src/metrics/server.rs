@@ -4,11 +4,11 @@
 //! reads counters and returns.
 
 use super::bind::MetricsError;
-use super::connection::BoundedListener;
 use super::exporter::Exporter;
 use super::health::{Check, liveness, readiness};
 use super::selection::Selection;
 use super::sources::Sources;
+use crate::http_limits::{BoundedListener, Limits};
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
@@ -19,6 +19,23 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
+
+/// Open connections; further ones wait in the kernel's queue.
+pub const CONNECTIONS_MAX: usize = 64;
+/// Time for the request, seconds from accept.
+pub const REQUEST_SECONDS_MAX: u64 = 3;
+/// Time for everything, seconds from accept: the scrape timeout that Prometheus has by default.
+pub const RESPONSE_SECONDS_MAX: u64 = 10;
+/// Bytes that a client may send.
+pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
+
+const LIMITS: Limits = Limits {
+    connections: CONNECTIONS_MAX,
+    request: Duration::from_secs(REQUEST_SECONDS_MAX),
+    response: Duration::from_secs(RESPONSE_SECONDS_MAX),
+    head_bytes: REQUEST_BYTES_MAX,
+    body_bytes: 0,
+};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -42,7 +59,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), MetricsError> {
     listener.set_nonblocking(true)?;
-    let listener = BoundedListener::new(tokio::net::TcpListener::from_std(listener)?);
+    let listener = BoundedListener::new(tokio::net::TcpListener::from_std(listener)?, LIMITS);
     let (stop, stopped) = oneshot::channel::<()>();
     // A sender that is gone is a stop as well.
     let stopping = async move { stopped.await.unwrap_or_default() };

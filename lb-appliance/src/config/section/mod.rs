@@ -3,6 +3,7 @@
 //! A draft is a section whose values have the right types and ranges. What has no default is an `Option`: it is
 //! `None` after an error that has already been reported. What takes part in a rule keeps its place.
 
+pub(super) mod admin;
 pub(super) mod dataplane;
 pub(super) mod forwarding;
 pub(super) mod health;
