@@ -12,7 +12,8 @@ use tokio::sync::oneshot;
 
 fn main() -> Result<()> {
     let path = std::env::args_os().nth(1).map(PathBuf::from).context("usage: control_plane CONFIG")?;
-    let loaded = Loaded::file(&path).map_err(|problem| anyhow!("{}: {:?}", problem.detail, problem.findings))?;
+    let loaded =
+        Loaded::file(&path).map_err(|problem| anyhow!("{}: {:?}", problem.detail, problem.findings))?;
     logging::start(&loaded.config.logging)?;
     let listeners = admin::open(&loaded.config.admin)?;
     let start = Start { path, loaded, ports: Vec::new(), workers: 0, state_directory: None };

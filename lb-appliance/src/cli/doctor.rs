@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::output::Form;
+use super::form::Form;
 use crate::config::{self, Look};
 use crate::doctor::{self, Finding, Host, Report, Severity};
 

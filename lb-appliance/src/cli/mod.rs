@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod drops;
 pub mod events;
 pub mod explain;
+pub mod form;
 pub mod health;
 pub mod healthcheck;
 pub mod init;

@@ -1,4 +1,4 @@
-//! Output of the subcommands: forms, tables, units, and findings as `guideway check` writes them.
+//! Output of the live subcommands: forms, tables, units, and findings as `guideway check` writes them.
 
 mod table;
 pub mod units;
@@ -7,8 +7,6 @@ pub use table::{Align, Table};
 
 use crate::control::view::{Applied, Change, Finding, VipImpact};
 use clap::ValueEnum;
-use serde::Serialize;
-use std::io::{self, Write};
 
 /// Form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -32,26 +30,6 @@ impl Form {
     /// Whether all columns are wanted.
     pub fn is_wide(self) -> bool {
         self == Self::Wide
-    }
-
-    /// Writes `value` as JSON or YAML, or lets `table` write it for people.
-    ///
-    /// # Errors
-    /// The output is gone.
-    pub fn write<T: Serialize>(
-        self,
-        value: &T,
-        out: &mut dyn Write,
-        table: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>,
-    ) -> io::Result<()> {
-        match self {
-            Self::Table | Self::Wide => table(value, out),
-            Self::Json => {
-                serde_json::to_writer_pretty(&mut *out, value)?;
-                writeln!(out)
-            }
-            Self::Yaml => serde_yaml::to_writer(out, value).map_err(io::Error::other),
-        }
     }
 }
 
@@ -174,7 +152,8 @@ pub fn impact(list: &[VipImpact]) -> String {
 /// What a change has done, and how to undo it.
 pub fn applied(applied: &Applied, style: Style) -> String {
     let mut text = findings(&applied.warnings) + &applied.message + "\n" + &changes(&applied.changes, style);
-    let seen = format!("generation {}, seen by {} of {} workers", applied.generation, applied.seen, applied.workers);
+    let seen =
+        format!("generation {}, seen by {} of {} workers", applied.generation, applied.seen, applied.workers);
     text += &if applied.seen == applied.workers { style.good(&seen) } else { style.warning(&seen) };
     text.push('\n');
     if let Some(time) = applied.confirm_within_seconds {
@@ -207,7 +186,8 @@ mod tests {
         let expected =
             "next.yaml:9:12: error[GW0202]: vips[0].pool: there is no pool `wbe` (did you mean `web`?)\n";
         assert_eq!(findings(std::slice::from_ref(&finding)), expected);
-        let bare = Finding { file: None, line: None, column: None, field: String::new(), hint: None, ..finding };
+        let bare =
+            Finding { file: None, line: None, column: None, field: String::new(), hint: None, ..finding };
         assert_eq!(findings(&[bare]), "configuration: error[GW0202]: there is no pool `wbe`\n");
     }
 

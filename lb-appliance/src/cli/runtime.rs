@@ -43,10 +43,13 @@ fn show(live: &mut Live<'_>, since_start: bool) -> Outcome {
     let between: Vec<WorkerRuntime> = second
         .workers
         .iter()
-        .map(|now| first.workers.iter().find(|then| then.status.worker == now.status.worker).map_or_else(
-            || now.clone(),
-            |then| difference(now, then),
-        ))
+        .map(|now| {
+            first
+                .workers
+                .iter()
+                .find(|then| then.status.worker == now.status.worker)
+                .map_or_else(|| now.clone(), |then| difference(now, then))
+        })
         .collect();
     live.show("Runtime", &second, |_| text(&between, time))?;
     Ok(0)

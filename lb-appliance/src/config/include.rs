@@ -138,7 +138,11 @@ fn matching(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     };
     let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
     let mut names = Vec::new();
-    for entry in entries.take(ENTRIES_MAX) {
+    for (number, entry) in entries.enumerate() {
+        if number >= ENTRIES_MAX {
+            let message = format!("its folder has more than {ENTRIES_MAX} entries");
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, message));
+        }
         let name = entry?.file_name();
         if pattern.matches_with(&name.to_string_lossy(), options) {
             names.push(name);

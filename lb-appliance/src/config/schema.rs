@@ -110,15 +110,18 @@ fn value(path: &str, rows: &BTreeMap<&'static str, Row>) -> Value {
     let mut schema = match (keys_at(path), keys_at(&format!("{path}[]"))) {
         (Some(keys), _) => {
             let mut object = object(keys, rows);
-            if row.meaning.contains("Exactly one") {
-                object.insert("minProperties".into(), json!(1));
-                object.insert("maxProperties".into(), json!(1));
+            if row.meaning.contains("Exactly one") || path.ends_with(".health_check") {
+                object.insert("oneOf".into(), variants(keys, rows));
             }
             // `ipip:` with nothing behind it is as good as `ipip: {}`.
             if path.contains(".encap.") && !object.contains_key("required") {
                 object.insert("type".into(), json!(["object", "null"]));
             }
-            object
+            match row.kind.strip_suffix(", or mapping") {
+                // A short form for the commonest key.
+                Some(short) => Map::from_iter([("anyOf".to_owned(), json!([kind(short), object]))]),
+                None => object,
+            }
         }
         (None, Some(keys)) if path != "include" => {
             let mut list = Map::from_iter([("type".to_owned(), json!("array"))]);
@@ -135,6 +138,13 @@ fn value(path: &str, rows: &BTreeMap<&'static str, Row>) -> Value {
         schema.insert("default".into(), default);
     }
     Value::Object(schema)
+}
+
+/// One schema per key of a mapping that chooses between them: those that have no default. Exactly one may be there.
+fn variants(keys: &'static Keys, rows: &BTreeMap<&'static str, Row>) -> Value {
+    let is_variant =
+        |key: &&Key| rows.get(path_of(keys, key).as_str()).is_some_and(|row| row.default.is_empty());
+    now(keys).filter(is_variant).map(|key| json!({"required": [key.name]})).collect()
 }
 
 fn keys_at(path: &str) -> Option<&'static Keys> {
@@ -172,12 +182,44 @@ fn default(cell: &str) -> Option<Value> {
     serde_yaml::from_str(text).ok()
 }
 
-/// `1..64` at the start of a text, or behind a comma.
+/// `1..64` in a text of commas and blanks: the bounds as they are written.
+fn bounds(text: &str) -> Option<(&str, &str)> {
+    text.split([' ', ',']).find_map(|word| word.split_once(".."))
+}
+
+/// The same as whole numbers.
 fn range(text: &str) -> Option<(u64, u64)> {
-    let word = text.rsplit(", ").next()?.split(' ').next()?;
-    let (low, high) = word.split_once("..")?;
+    let (low, high) = bounds(text)?;
     Some((low.parse().ok()?, high.parse().ok()?))
 }
+
+/// A range of numbers: whole ones, unless a bound has a point or the range is that of a share.
+fn number(text: &str) -> Option<Map<String, Value>> {
+    let (low, high) = bounds(text)?;
+    let (low, high): (f64, f64) = (low.parse().ok()?, high.parse().ok()?);
+    let is_share = text.starts_with("number") || low.fract() != 0.0 || high.fract() != 0.0 || high <= 1.0;
+    let limits = range(text).map_or((json!(low), json!(high)), |(low, high)| (json!(low), json!(high)));
+    Some(Map::from_iter([
+        ("type".to_owned(), json!(if is_share { "number" } else { "integer" })),
+        ("minimum".to_owned(), limits.0),
+        ("maximum".to_owned(), limits.1),
+    ]))
+}
+
+/// How the reference begins the types of texts that have no spelling of their own.
+const TEXTS: [&str; 11] = [
+    "text",
+    "name of",
+    "level or filter",
+    "header name",
+    "host name",
+    "domain name",
+    "path",
+    "absolute path",
+    "hexadecimal octets",
+    "octal text",
+    "file name",
+];
 
 fn spelled(pattern: &str) -> Map<String, Value> {
     Map::from_iter([("type".to_owned(), json!("string")), ("pattern".to_owned(), json!(pattern))])
@@ -186,6 +228,9 @@ fn spelled(pattern: &str) -> Map<String, Value> {
 /// The type column of the reference; a text that means nothing here gives a schema that allows everything, and a test
 /// fails on it.
 fn kind(text: &str) -> Map<String, Value> {
+    if let Some((one, _)) = text.split_once(", or text") {
+        return Map::from_iter([("anyOf".to_owned(), json!([kind(one), {"type": "string"}]))]);
+    }
     if let Some((list, word)) = text.split_once(", or `") {
         let word = word.trim_end_matches('`');
         return Map::from_iter([("anyOf".to_owned(), json!([kind(list), {"const": word}]))]);
@@ -218,20 +263,13 @@ fn kind(text: &str) -> Map<String, Value> {
         _ if text.starts_with("`\"0x\"`") => spelled(SEED),
         "absolute path" => spelled(ABSOLUTE_PATH),
         "octal text" => spelled(FILE_MODE),
-        _ if text.starts_with("text")
-            || text.starts_with("name of")
-            || text.starts_with("level or filter") =>
-        {
+        "number" => Map::from_iter([("type".to_owned(), json!("number"))]),
+        _ if TEXTS.iter().any(|word| text.starts_with(word)) => {
             Map::from_iter([("type".to_owned(), json!("string"))])
         }
-        _ => match range(text) {
-            Some((low, high)) => Map::from_iter([
-                ("type".to_owned(), json!("integer")),
-                ("minimum".to_owned(), json!(low)),
-                ("maximum".to_owned(), json!(high)),
-            ]),
-            None => Map::new(),
-        },
+        // `1s..1h`, without the word.
+        _ if bounds(text).is_some_and(|(_, high)| high.ends_with(['s', 'm', 'h'])) => spelled(DURATION),
+        _ => number(text).unwrap_or_default(),
     }
 }
 
@@ -249,4 +287,41 @@ fn list(items: &str) -> Map<String, Value> {
     };
     list.insert("items".into(), Value::Object(kind(item)));
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_the_reference_are_understood() {
+        for (text, expected) in [
+            ("0..1", json!({"type": "number", "minimum": 0, "maximum": 1})),
+            ("number, 0.02..1", json!({"type": "number", "minimum": 0.02, "maximum": 1.0})),
+            ("1..64", json!({"type": "integer", "minimum": 1, "maximum": 64})),
+            ("prime, 7..10000019", json!({"type": "integer", "minimum": 7, "maximum": 10_000_019})),
+            ("0, 1", json!({"enum": [0, 1]})),
+            ("`a`, `b`", json!({"enum": ["a", "b"]})),
+            ("duration, 10ms..`interval`", json!({"type": "string", "pattern": DURATION})),
+            ("1s..1m", json!({"type": "string", "pattern": DURATION})),
+            ("size, 64MiB..1024GiB", json!({"type": "string", "pattern": SIZE})),
+            (
+                "number, or text like `\"200-299\"`",
+                json!({"anyOf": [{"type": "number"}, {"type": "string"}]}),
+            ),
+            ("list of texts", json!({"type": "array", "items": {"type": "string"}})),
+            ("absolute path", json!({"type": "string"})),
+            ("something new", json!({})),
+        ] {
+            assert_eq!(Value::Object(kind(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_encapsulation_is_exactly_one() {
+        let schema = schema();
+        let encap = &schema["properties"]["pools"]["items"]["properties"]["encap"]["oneOf"];
+        assert!(encap.as_array().is_some_and(|one| one.len() >= 4), "{encap}");
+        assert_eq!(encap[0], json!({"required": ["ipip"]}));
+    }
 }

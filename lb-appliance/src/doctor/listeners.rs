@@ -48,12 +48,16 @@ fn metrics(listen: SocketAddr, findings: &mut Findings) {
 
 fn run_folder(host: &Host, findings: &mut Findings) {
     let id = "listen.admin_socket";
-    let make = "install -d -m 0750 /run/guideway   # systemd: RuntimeDirectory=guideway";
+    // `Uid:` real, effective, saved, file system.
+    let uid = host.field("proc/self/status", "Uid:");
+    let uid = uid.and_then(|text| text.split_whitespace().nth(1)?.parse::<u32>().ok()).unwrap_or(0);
+    let make =
+        format!("install -d -o {uid} -m 0750 /run/guideway   # as root; systemd: RuntimeDirectory=guideway");
     let (path, shown) = if host.has(RUN_FOLDER) { (RUN_FOLDER, "/run/guideway") } else { ("run", "/run") };
     let Ok(metadata) = host.path(path).metadata() else {
         return findings.warning(id, "there is no /run", "the admin socket has no place", make);
     };
-    if metadata.is_dir() && may_write(metadata.uid(), metadata.mode(), host) {
+    if metadata.is_dir() && may_write(metadata.uid(), metadata.mode(), uid) {
         return findings.ok(id, format!("{shown} can be written"));
     }
     let seen = format!("this process cannot write {shown}");
@@ -66,13 +70,6 @@ fn run_folder(host: &Host, findings: &mut Findings) {
 }
 
 /// By owner and mode alone: a doctor makes no files to see whether it could.
-fn may_write(owner: u32, mode: u32, host: &Host) -> bool {
-    // `Uid:` real, effective, saved, file system.
-    let uid = host.field("proc/self/status", "Uid:");
-    let uid = uid.and_then(|text| text.split_whitespace().nth(1)?.parse::<u32>().ok());
-    match uid {
-        Some(0) | None => true,
-        Some(uid) if uid == owner => mode & 0o200 != 0,
-        Some(_) => mode & 0o022 != 0,
-    }
+fn may_write(owner: u32, mode: u32, uid: u32) -> bool {
+    uid == 0 || mode & if uid == owner { 0o200 } else { 0o022 } != 0
 }

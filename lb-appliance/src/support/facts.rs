@@ -58,10 +58,27 @@ impl BundleSource for Verdict {
     }
 }
 
-/// Files of the host that say what machine it is; none of them holds a secret.
+/// The kernel's command line: it may hold anything, of which only these are of use.
+const CMDLINE: &str = "proc/cmdline";
+const CMDLINE_WORDS: [&str; 12] = [
+    "isolcpus",
+    "nohz",
+    "rcu_",
+    "hugepages",
+    "default_hugepagesz",
+    "transparent_hugepage",
+    "intel_",
+    "amd_",
+    "iommu",
+    "mitigations",
+    "tsc",
+    "clocksource",
+];
+
+/// Files of the host that say what machine it is; none of them holds a secret, but for the one that is sifted.
 const FACTS: [&str; 16] = [
     "proc/version",
-    "proc/cmdline",
+    CMDLINE,
     "proc/cpuinfo",
     "proc/meminfo",
     "proc/mounts",
@@ -97,6 +114,12 @@ impl BundleSource for HostFacts {
     }
 
     fn bytes(&mut self) -> Result<Vec<u8>, String> {
-        read_bounded(&self.host.path(self.path))
+        let bytes = read_bounded(&self.host.path(self.path))?;
+        if self.path != CMDLINE {
+            return Ok(bytes);
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        let useful = |word: &&str| CMDLINE_WORDS.iter().any(|start| word.starts_with(start));
+        Ok(text.split_whitespace().filter(useful).collect::<Vec<_>>().join(" ").into_bytes())
     }
 }

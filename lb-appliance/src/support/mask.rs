@@ -33,10 +33,11 @@ pub fn masked(text: &str) -> String {
     out
 }
 
-/// A line without its secrets, and whether the value of the last one goes on below.
+/// A line without its secrets, and whether the value of the last one may go on below, where it is indented more.
 fn masked_line(line: &str) -> (String, bool) {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
+    let mut is_open = false;
     while let Some((colon, value_at)) = next_secret(rest) {
         out += &rest[..value_at];
         let value = &rest[value_at..];
@@ -51,8 +52,10 @@ fn masked_line(line: &str) -> (String, bool) {
         }
         out += MASK;
         rest = &value[len..];
+        // Scalars may run over several lines, with quotes or without; behind a comma or a bracket they have ended.
+        is_open = rest.trim().is_empty() || rest.trim_start().starts_with('#');
     }
-    (out + rest, false)
+    (out + rest, is_open && !line.trim_start().starts_with('#'))
 }
 
 /// Where the value of the first secret key starts, behind its colon: (colon, value).
@@ -133,6 +136,10 @@ mod tests {
             ("api_key: abc\n", "api_key: \"***\"\n"),
             ("token:\n  abc\n  def\nport: 1\n", "token:\n  \"***\"\n  \"***\"\nport: 1\n"),
             ("token: |\n  abc\n\n  def\nport: 1\n", "token: \"***\"\n  \"***\"\n\n  \"***\"\nport: 1\n"),
+            ("token: abc\n  def\nport: 1\n", "token: \"***\"\n  \"***\"\nport: 1\n"),
+            ("token: \"abc\n  def\"\nport: 1\n", "token: \"***\"\n  \"***\"\nport: 1\n"),
+            ("tokens:\n- abc\nport: 1\n", "tokens:\n- \"***\"\nport: 1\n"),
+            ("a:\n  # seed: 1\n    b: 2\n", "a:\n  # seed: \"***\"\n    b: 2\n"),
             ("tokens: [a, b]\nport: 1\n", "tokens: \"***\"\nport: 1\n"),
             ("address: \"2001:db8::1\"\n", "address: \"2001:db8::1\"\n"),
             ("# seed: \"0x1f\"\n", "# seed: \"***\"\n"),
@@ -147,7 +154,9 @@ mod tests {
         fn a_secret_never_shows(
             before in "[ a-z:{,\n]{0,20}",
             key in prop::sample::select(vec!["seed", "auth_token", "Password", "tls_key", "client-secret"]),
-            gap in prop::sample::select(vec![" ", "  ", "\n    ", " |\n    ", " >-\n    ", " &a "]),
+            gap in prop::sample::select(vec![
+                " ", "  ", "\n    ", " |\n    ", " >-\n    ", " &a ", " x\n    ", " \"x\n    ", " 'x\n\n    ", "\n- ",
+            ]),
             quote in prop::sample::select(vec!["", "\"", "'"]),
             after in "[ a-z:},\n#]{0,20}",
         ) {

@@ -70,6 +70,16 @@ fn configurations_are_bundled_without_their_seed_even_when_broken() {
 }
 
 #[test]
+fn of_the_kernels_command_line_only_what_is_of_use_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("proc")).unwrap();
+    std::fs::write(folder.path().join("proc/cmdline"), "ro pass=hidden isolcpus=2-3 iommu=pt\n").unwrap();
+    let sources = HostFacts::all(&Host::at(folder.path())).into_iter();
+    let (_, files) = bundled(sources.map(|source| Box::new(source) as Box<dyn BundleSource>).collect());
+    assert_eq!(files["b/host/proc/cmdline"], b"isolcpus=2-3 iommu=pt");
+}
+
+#[test]
 fn this_very_host_can_be_bundled() {
     let sources =
         HostFacts::all(&Host::default()).into_iter().map(|source| Box::new(source) as Box<dyn BundleSource>);

@@ -23,7 +23,10 @@ fn has(text: &str, words: &[&str]) {
 fn a_backend_is_drained_weighed_and_cleared() {
     let plane = Plane::start();
     has(&ok(&plane, "backend list"), &["web/web-1", "web/web-2", "up"]);
-    has(&ok(&plane, "backend drain web/web-1 --for 30m"), &["web/web-1", "generation", "undo with: guideway"]);
+    has(
+        &ok(&plane, "backend drain web/web-1 --for 30m"),
+        &["web/web-1", "generation", "undo with: guideway"],
+    );
     has(&ok(&plane, "backend show web/web-1"), &["drain (operator)", "override     drain, for "]);
     has(&ok(&plane, "diff"), &["nothing would change", "web/web-1 drain for another"]);
     has(&ok(&plane, "backend drain web/web-1 --wait"), &["is drained after"]);
@@ -108,8 +111,10 @@ impl Terminal {
     fn start(plane: &Plane) -> Self {
         let terminal = Self { socket: plane.directory.path().join("tmux.sock") };
         let program = env!("CARGO_BIN_EXE_guideway");
-        let line =
-            format!("{program} top --interval 200ms --socket {}; echo ENDED $?; exec sh", plane.socket.display());
+        let line = format!(
+            "{program} top --interval 200ms --socket {}; echo ENDED $?; exec sh",
+            plane.socket.display()
+        );
         let size = ["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24"];
         let words: Vec<&str> = size.into_iter().chain([line.as_str()]).collect();
         let output = terminal.tmux(&words);

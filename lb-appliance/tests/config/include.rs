@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use lb_appliance::config::{
-    Code, Examination, FILES_MAX, Look, SourceFile, config_hash, examine, examine_file,
+    Code, Config, Examination, FILES_MAX, Look, SourceFile, config_hash, examine, examine_file,
     examine_reader_beside, examine_sources, load_with_files,
 };
+use proptest::prelude::*;
 
 const MAIN: &str =
     "version: 1\ninclude: [conf.d/*.yaml]\nforwarding: {encapsulation: {source: {ipv4: 10.0.0.9}}}\n";
@@ -209,4 +210,48 @@ fn a_fifo_is_refused_and_not_waited_for() {
     let made = std::process::Command::new("mkfifo").arg(folder.0.path().join("pipe")).status().unwrap();
     assert!(made.success());
     assert_eq!(codes(&folder.examine()), [Code::Unreadable]);
+}
+
+/// Pools with their backends and VIPs with the name of their pool, whatever the order of the files.
+fn contents(config: &Config) -> (Vec<String>, Vec<String>) {
+    let mut pools: Vec<String> = config.pools.iter().map(|pool| format!("{pool:?}")).collect();
+    let vip = |vip: &lb_appliance::config::model::Vip| {
+        format!("{} {:?} {:?} -> {}", vip.name, vip.addresses, vip.ports, config.pools[vip.pool].name)
+    };
+    let mut vips: Vec<String> = config.vips.iter().map(vip).collect();
+    pools.sort();
+    vips.sort();
+    (pools, vips)
+}
+
+fn section(key: &str, items: &[String]) -> String {
+    if items.is_empty() { String::new() } else { format!("{key}:\n{}", items.concat()) }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However a configuration is cut into files, it says the same.
+    #[test]
+    fn cutting_a_file_changes_nothing(homes in prop::collection::vec((0..4usize, 0..4usize), 1..12)) {
+        let head = "version: 1\nforwarding: {encapsulation: {source: {ipv4: 10.0.0.9}}}\n";
+        let pool = |n: usize| format!("  - {{name: p{n}, encap: {{ipip: {{}}}}, backends: [{{name: b, address: 10.1.0.{n}}}]}}\n");
+        let vip = |n: usize| format!("  - {{name: v{n}, addresses: [192.0.2.{n}], protocol: tcp, ports: [{}], pool: p{n}}}\n", n + 1);
+        let all: Vec<usize> = (0..homes.len()).map(|n| n + 1).collect();
+        let pick = |file: usize| {
+            let of = |home: fn(&(usize, usize)) -> usize, text: &dyn Fn(usize) -> String| {
+                all.iter().filter(|n| home(&homes[**n - 1]) == file).map(|n| text(*n)).collect::<Vec<_>>()
+            };
+            section("pools", &of(|home| home.0, &pool)) + &section("vips", &of(|home| home.1, &vip))
+        };
+        let pools: Vec<String> = all.iter().map(|n| pool(*n)).collect();
+        let vips: Vec<String> = all.iter().map(|n| vip(*n)).collect();
+        let whole = examine("whole", &format!("{head}{}{}", section("pools", &pools), section("vips", &vips)));
+        let whole = whole.config.expect("valid");
+        let folder = Folder::new(&format!("{head}include: [conf.d/*.yaml]\n{}", pick(0)), &[]);
+        (1..4).for_each(|file| folder.put(&format!("conf.d/{file}.yaml"), &pick(file)));
+        let examination = folder.examine();
+        prop_assert_eq!(&examination.diagnostics.list, &vec![]);
+        prop_assert_eq!(contents(&examination.config.expect("valid")), contents(&whole));
+    }
 }

@@ -1,1 +1,122 @@
-//! Explanations agree with the packet path.
+//! Explanations agree with what the packet path then does, for packets and connection states at random.
+
+use super::*;
+use crate::config;
+use lb_core::packet::Frame;
+use lb_core::spec::BackendState;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use std::net::{IpAddr, SocketAddr};
+
+const CONFIG: &str = "\
+version: 1
+forwarding: {encapsulation: {source: {ipv4: 198.51.100.11, ipv6: \"2001:db8::11\"}}}
+pools:
+  - name: web
+    encap: {ipip: {}}
+    backends:
+      - {name: web-1, address: 10.0.1.11}
+      - {name: web-2, address: 10.0.1.12, weight: 30}
+      - {name: web-3, address: \"2001:db8:1::13\", state: drain}
+      - {name: web-4, address: 10.0.1.14, state: maintenance}
+  - name: dns
+    encap: {gue: {}}
+    backends:
+      - {name: dns-1, address: 10.0.2.11}
+      - {name: dns-2, address: 10.0.2.12, state: disabled}
+  - {name: gone, encap: {ipip: {}}, backends: [{name: one, address: 10.0.3.1, state: disabled}]}
+vips:
+  - {name: web, addresses: [203.0.113.10, \"2001:db8:cafe::10\"], ports: [80, 443], protocol: tcp, pool: web}
+  - {name: dns, addresses: [203.0.113.53], protocol: udp, ports: [53], pool: dns}
+  - {name: stateless, addresses: [203.0.113.54], protocol: udp, ports: any, pool: dns, sessions: none}
+  - {name: empty, addresses: [203.0.113.55], protocol: tcp, ports: [80], pool: gone}
+";
+
+fn flow(random: &mut SmallRng) -> Flow {
+    let is_v6 = random.random_bool(0.3);
+    let port = [80, 443, 53, 81][random.random_range(0..4)];
+    let (source, destination): (IpAddr, IpAddr) = if is_v6 {
+        (
+            [0x2001, 0xdb8, 9, 9, 0, 0, 0, random.random()].into(),
+            [0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, 0x10].into(),
+        )
+    } else {
+        let last = [10, 53, 54, 55, 99][random.random_range(0..5)];
+        ([10, 9, random.random(), random.random()].into(), [203, 0, 113, last].into())
+    };
+    Flow {
+        source: SocketAddr::new(source, random.random()),
+        destination: SocketAddr::new(destination, port),
+        protocol: if random.random_bool(0.5) { 6 } else { 17 },
+        opens: random.random_bool(0.3),
+    }
+}
+
+/// The oracle is a pipeline that lives through all packets with its own connection table, as a worker's and as
+/// `replay`'s do.
+#[test]
+fn a_hundred_thousand_explanations_agree_with_the_pipeline_that_has_the_entry() {
+    let config = config::parse("test", CONFIG).unwrap();
+    let plan = Plan::new(&config, &[]);
+    let tables = Tables::build(&plan.spec).unwrap();
+    let mut explainer = Explainer::new(&tables, &plan.spec, &plan.names);
+    let counters = Arc::new(WorkerCounters::new(tables.records().len(), tables.service_count()));
+    let mut pipeline = Pipeline::new(ConnTable::with_capacity(1 << 18), counters, Level::detect());
+    let mut random = SmallRng::seed_from_u64(7);
+    let mut seen = std::collections::BTreeMap::<String, usize>::new();
+    for _ in 0..100_000 {
+        let flow = flow(&mut random);
+        let (key, now) = (key(flow), Tick::default());
+        if random.random_bool(0.5) {
+            // A state at random: any record there is, dead ones too, at any stage of its life.
+            let record = random.random_range(0..tables.records().len() as u16);
+            let classes = [Class::Embryonic, Class::Established, Class::Closing, Class::Datagram];
+            pipeline.enter_flow(&tables, &key, (record, classes[random.random_range(0..4)]), now);
+        }
+        let found = pipeline.find_flow(&tables, &key, now);
+        let entry = found.map(|view| Entry { record: view.record, class: view.class });
+        let explanation = explainer.explain(flow, entry);
+        let mut packets = [Frame::new(&frame::of(flow))];
+        let verdict = pipeline.process(&tables, PortFilter::ANY, now, &mut packets)[0];
+        assert_eq!(explanation.verdict, verdict.name(), "{flow:?} {entry:?}");
+        assert_eq!(explanation.reason.as_deref(), verdict.reason());
+        let backend = match verdict {
+            Verdict::Forward(record) => plan.names.backend(tables.owner(record).unwrap()),
+            _ => None,
+        };
+        assert_eq!(explanation.backend.as_deref(), backend, "{flow:?} {entry:?}");
+        if let (Verdict::Forward(record), Some(by)) = (verdict, &explanation.by) {
+            let is_followed = entry.is_some_and(|entry| entry.record == record) && !flow.opens_tcp();
+            assert_eq!(by == "connection", is_followed, "{flow:?} {entry:?} {explanation:?}");
+        }
+        *seen.entry(format!("{} {:?}", explanation.verdict, explanation.by)).or_default() += 1;
+    }
+    // Every outcome was met, so the agreement is not about one case.
+    assert!(seen.len() >= 4 && seen.values().all(|count| *count > 500), "{seen:?}");
+}
+
+impl Flow {
+    fn opens_tcp(self) -> bool {
+        self.opens && self.protocol == 6
+    }
+}
+
+#[test]
+fn every_step_is_named_for_people() {
+    let config = config::parse("test", CONFIG).unwrap();
+    let flow = Flow {
+        source: "198.51.100.7:40000".parse().unwrap(),
+        destination: "203.0.113.10:443".parse().unwrap(),
+        protocol: 6,
+        opens: true,
+    };
+    let explanation = offline(&config, flow).unwrap();
+    let stages: Vec<_> = explanation.steps.iter().map(|step| step.stage.as_str()).collect();
+    assert_eq!(stages, ["vip", "connection", "maglev", "backend", "encapsulation", "next_hop", "verdict"]);
+    assert_eq!(explanation.steps[0].result, "`web` serves TCP 203.0.113.10:443");
+    let unknown = Flow { destination: "203.0.113.99:443".parse().unwrap(), ..flow };
+    let explanation = offline(&config, unknown).unwrap();
+    assert_eq!((explanation.verdict.as_str(), explanation.reason.as_deref()), ("punt", Some("no_vip")));
+    let plan = Plan::new(&config, &[]);
+    assert_eq!(plan.spec.pools[1].backends[1].state, BackendState::Down);
+}
