@@ -137,12 +137,13 @@ fn is_this_host(host: &HeaderValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderName;
 
-    fn headers(pairs: &[(axum::http::HeaderName, &'static str)]) -> HeaderMap {
+    fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
     }
 
-    fn status(access: &HttpAccess, method: &Method, pairs: &[(axum::http::HeaderName, &'static str)]) -> u16 {
+    fn status(access: &HttpAccess, method: &Method, pairs: &[(HeaderName, &'static str)]) -> u16 {
         check_access(access, method, &headers(pairs)).map_or_else(|failure| failure.0.status, |()| 200)
     }
 

@@ -130,6 +130,7 @@ fn every_refusal_is_a_problem_with_a_code() {
         ("POST", "/api/v1/config/apply?force=perhaps", "", "", 400, "neither true nor false"),
         ("POST", "/api/v1/config/apply?confirm_within=5", "", "", 400, "not a duration"),
         ("POST", "/api/v1/config/apply?file=etc/x", "", "", 400, "absolute"),
+        ("GET", "/api/v1/config/diff?file=/dev/zero", "", "", 400, "regular file"),
         ("POST", "/api/v1/config/apply?file=/x", "text/yaml", "a: 1", 400, "one of them"),
         ("POST", "/api/v1/config/apply", "text/yaml", "version: 1", 422, "running configuration stays"),
         ("GET", "/api/v1/explain?src=1.2.3.4:5", "", "", 400, "dst"),
