@@ -18,8 +18,8 @@ mod socket;
 
 pub use bind::{AdminError, Listeners, open};
 pub use documents::{
-    BackendPatch, CheckReport, ConfigDocument, ConfigFile, DropsReport, LogLevel, LogLevelChange, MaglevAnswer, ProbeRequest,
-    RuntimeReport, VersionInfo, WorkerRuntime,
+    BackendPatch, CheckReport, ConfigDocument, ConfigFile, DropsReport, LogLevel, LogLevelChange,
+    MaglevAnswer, ProbeRequest, RuntimeReport, VersionInfo, WorkerRuntime,
 };
 pub use openapi::document as openapi;
 pub use server::serve;

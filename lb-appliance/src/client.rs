@@ -122,8 +122,10 @@ impl Client {
             whole(response).await
         })?;
         serde_json::from_slice(&bytes).map_err(|error| {
-            ClientError::Broken(format!("the answer is not what this version expects ({error}): is it as old as the \
-                balancer?"))
+            ClientError::Broken(format!(
+                "the answer is not what this version expects ({error}): is it as old as the \
+                balancer?"
+            ))
         })
     }
 
@@ -173,7 +175,9 @@ async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, Cl
     let bytes = whole(response).await?;
     Err(match serde_json::from_slice::<Problem>(&bytes) {
         Ok(problem) => ClientError::Refused(Box::new(problem)),
-        Err(_) => ClientError::Broken(format!("the answer is {status}; is it a guideway that listens there?")),
+        Err(_) => {
+            ClientError::Broken(format!("the answer is {status}; is it a guideway that listens there?"))
+        }
     })
 }
 

@@ -55,7 +55,10 @@ static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// The filter in force; `off` if no logger was started here.
 pub fn filter() -> String {
-    FILTER.get().and_then(|handle| handle.with_current(EnvFilter::to_string).ok()).unwrap_or_else(|| "off".into())
+    FILTER
+        .get()
+        .and_then(|handle| handle.with_current(EnvFilter::to_string).ok())
+        .unwrap_or_else(|| "off".into())
 }
 
 /// Puts another filter into force.

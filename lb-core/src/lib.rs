@@ -18,6 +18,7 @@ pub mod encap;
 pub mod flow;
 pub mod hash;
 pub mod headers;
+pub mod health;
 pub mod hw;
 pub mod indexed;
 pub mod maglev;

@@ -82,7 +82,9 @@ pub enum AdminError {
 
 fn mend(cause: &io::Error) -> &'static str {
     match cause.kind() {
-        io::ErrorKind::NotFound => "make its directory, or set `admin.socket.path` to a file in one that exists",
+        io::ErrorKind::NotFound => {
+            "make its directory, or set `admin.socket.path` to a file in one that exists"
+        }
         io::ErrorKind::PermissionDenied => {
             "run as a user who may write to its directory (and belongs to `admin.socket.group`), or set \
              `admin.socket.path`"
@@ -168,7 +170,9 @@ fn token(path: &Path) -> Result<String, AdminError> {
         .map_err(|error| fail(format!("cannot be read as text: {error}")))?;
     let token = text.trim();
     let length = token.len();
-    if !(TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&length) || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !(TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&length)
+        || !token.bytes().all(|byte| byte.is_ascii_graphic())
+    {
         return Err(fail(format!(
             "holds {length} bytes, not {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} printable ones; make one with \
              `openssl rand -hex 32`"

@@ -66,7 +66,10 @@ impl<S: Send + Sync> FromRequest<S> for Yaml {
         if bytes.is_empty() {
             return Ok(Self(None));
         }
-        require_media(&parts.headers, &["application/yaml", "application/x-yaml", "text/yaml", "text/plain"])?;
+        require_media(
+            &parts.headers,
+            &["application/yaml", "application/x-yaml", "text/yaml", "text/plain"],
+        )?;
         match String::from_utf8(bytes.into()) {
             Ok(text) => Ok(Self(Some(text))),
             Err(error) => {

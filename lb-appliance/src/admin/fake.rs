@@ -48,8 +48,7 @@ impl Fake {
     pub(crate) fn with(http: Option<AdminHttp>) -> Self {
         let directory = tempfile::tempdir().expect("directory");
         let socket = directory.path().join("admin.sock");
-        let settings =
-            Admin { socket: AdminSocket { path: socket.clone(), mode: 0o600, group: None }, http };
+        let settings = Admin { socket: AdminSocket { path: socket.clone(), mode: 0o600, group: None }, http };
         let listeners = open(&settings).expect("listeners");
         let http = listeners.http_address().expect("address");
         let path = directory.path().join("guideway.yaml");

@@ -29,8 +29,13 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let method = request.method().clone();
-    let target: String =
-        request.uri().path_and_query().map_or("", |path| path.as_str()).chars().take(LOGGED_CHARS_MAX).collect();
+    let target: String = request
+        .uri()
+        .path_and_query()
+        .map_or("", |path| path.as_str())
+        .chars()
+        .take(LOGGED_CHARS_MAX)
+        .collect();
     let mut response = match pass(&admin, &peer, request, next).await {
         Ok(response) => response,
         Err(failure) => failure.into_response(),
@@ -89,9 +94,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
     match Limited::new(body, BODY_BYTES_MAX).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => {
-            Err(Failure::new(ProblemCode::BadRequest, format!("the body cannot be read: {error}")))
-        }
+        Err(error) => Err(Failure::new(ProblemCode::BadRequest, format!("the body cannot be read: {error}"))),
     }
 }
 
@@ -111,7 +114,8 @@ fn check_access(access: &HttpAccess, method: &Method, headers: &HeaderMap) -> Re
         }
     }
     if !is_reading(method) && !access.write {
-        let detail = "this listener is for reading: use the admin socket, or set `admin.http.write` and a token";
+        let detail =
+            "this listener is for reading: use the admin socket, or set `admin.http.write` and a token";
         return Err(Failure::new(ProblemCode::Forbidden, detail));
     }
     Ok(())
@@ -133,12 +137,13 @@ fn is_this_host(host: &HeaderValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderName;
 
-    fn headers(pairs: &[(axum::http::HeaderName, &'static str)]) -> HeaderMap {
+    fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
     }
 
-    fn status(access: &HttpAccess, method: &Method, pairs: &[(axum::http::HeaderName, &'static str)]) -> u16 {
+    fn status(access: &HttpAccess, method: &Method, pairs: &[(HeaderName, &'static str)]) -> u16 {
         check_access(access, method, &headers(pairs)).map_or_else(|failure| failure.0.status, |()| 200)
     }
 

@@ -61,7 +61,8 @@ pub(super) fn raw(fake: &Fake, request: &[u8]) -> Answer {
 fn ask(fake: &Fake, method: &str, target: &str, media: &str, body: &str) -> Answer {
     let length = body.len();
     let media = if media.is_empty() { String::new() } else { format!("Content-Type: {media}\r\n") };
-    let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{media}Content-Length: {length}\r\n\r\n");
+    let head =
+        format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{media}Content-Length: {length}\r\n\r\n");
     raw(fake, (head + body).as_bytes())
 }
 
@@ -83,10 +84,17 @@ fn documents_are_served_and_close_the_connection() {
     assert!(matches!(&table, MaglevAnswer::Status(table) if table.backends.len() == 2), "{table:?}");
     let without = Target::new(&["maglev", "web"]).with("remove", "web-2");
     let forecast: MaglevAnswer = client.get(&without).expect("forecast");
-    assert!(matches!(&forecast, MaglevAnswer::Forecast(forecast) if forecast.slots_moved > 0.4), "{forecast:?}");
+    assert!(
+        matches!(&forecast, MaglevAnswer::Forecast(forecast) if forecast.slots_moved > 0.4),
+        "{forecast:?}"
+    );
     let _: DropsReport = client.get(&Target::new(&["drops"])).expect("drops");
     let answer = ask(&fake, "GET", "/api/v1/config", "", "");
-    assert!(answer.body.contains("203.0.113.10") && answer.head.contains("connection: close"), "{}", answer.head);
+    assert!(
+        answer.body.contains("203.0.113.10") && answer.head.contains("connection: close"),
+        "{}",
+        answer.head
+    );
     let head = ask(&fake, "HEAD", "/api/v1/status", "", "");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
 }
@@ -111,10 +119,18 @@ fn every_refusal_is_a_problem_with_a_code() {
         ("PATCH", patch, json, "{\"state\":\"gone\"}", 422, "unknown variant"),
         ("PATCH", patch, json, "7", 422, "expected"),
         ("PATCH", patch, json, "{}", 422, "nothing is to change"),
-        ("POST", "/api/v1/config/apply", "application/x-www-form-urlencoded", "a: 1", 415, "application/yaml"),
+        (
+            "POST",
+            "/api/v1/config/apply",
+            "application/x-www-form-urlencoded",
+            "a: 1",
+            415,
+            "application/yaml",
+        ),
         ("POST", "/api/v1/config/apply?force=perhaps", "", "", 400, "neither true nor false"),
         ("POST", "/api/v1/config/apply?confirm_within=5", "", "", 400, "not a duration"),
         ("POST", "/api/v1/config/apply?file=etc/x", "", "", 400, "absolute"),
+        ("GET", "/api/v1/config/diff?file=/dev/zero", "", "", 400, "regular file"),
         ("POST", "/api/v1/config/apply?file=/x", "text/yaml", "a: 1", 400, "one of them"),
         ("POST", "/api/v1/config/apply", "text/yaml", "version: 1", 422, "running configuration stays"),
         ("GET", "/api/v1/explain?src=1.2.3.4:5", "", "", 400, "dst"),
@@ -152,24 +168,35 @@ fn changes_reach_the_controller_as_they_were_said() {
     let applied: Applied = client.post_yaml(&on_trial, weighed(70)).expect("applied");
     assert_eq!(applied.confirm_within_seconds, Some(60.0));
     let change = &applied.changes[0];
-    assert_eq!((change.object.as_str(), change.to.as_deref()), ("backend web/web-1", Some("70")), "{applied:?}");
+    assert_eq!(
+        (change.object.as_str(), change.to.as_deref()),
+        ("backend web/web-1", Some("70")),
+        "{applied:?}"
+    );
     let confirmed: Applied =
         client.post_yaml(&Target::new(&["config", "confirm"]), String::new()).expect("confirmed");
     assert_eq!(confirmed.generation, applied.generation);
     let differing: DiffReport = client.get(&Target::new(&["config", "diff"])).expect("diff");
     assert_eq!(differing.changes.len(), 1, "the file still says 100: {differing:?}");
     let file = fake.path.display().to_string();
-    let by_path: DiffReport = client.get(&Target::new(&["config", "diff"]).with("file", &file)).expect("diff");
+    let by_path: DiffReport =
+        client.get(&Target::new(&["config", "diff"]).with("file", &file)).expect("diff");
     assert_eq!(by_path, differing);
-    let by_text: DiffReport =
-        client.post_yaml(&Target::new(&["config", "diff"]), weighed(70)).expect("diff");
+    let by_text: DiffReport = client.post_yaml(&Target::new(&["config", "diff"]), weighed(70)).expect("diff");
     assert!(by_text.changes.is_empty(), "{by_text:?}");
-    let rolled: Applied = client.post_yaml(&Target::new(&["config", "rollback"]), String::new()).expect("rolled");
+    let rolled: Applied =
+        client.post_yaml(&Target::new(&["config", "rollback"]), String::new()).expect("rolled");
     assert!(rolled.generation > applied.generation);
-    let emptied = CONFIG.replace("vips:\n  - {name: web, addresses: [203.0.113.10], ports: [443], protocol: tcp, \
-        pool: web}", "vips: []");
+    let emptied = CONFIG.replace(
+        "vips:\n  - {name: web, addresses: [203.0.113.10], ports: [443], protocol: tcp, \
+        pool: web}",
+        "vips: []",
+    );
     let refused = client.post_yaml::<Applied>(&apply, emptied.clone());
-    assert!(matches!(&refused, Err(ClientError::Refused(problem)) if problem.code == "GW9005"), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ClientError::Refused(problem)) if problem.code == "GW9005"),
+        "{refused:?}"
+    );
     let forced: Applied = client.post_yaml(&apply.with("force", ""), emptied).expect("forced");
     assert!(forced.generation > rolled.generation);
 }
@@ -198,7 +225,9 @@ fn words_on_backends_reach_the_controller() {
 fn flows_are_asked_for() {
     let fake = Fake::start();
     let client = fake.client();
-    let flow = |segment: &str| Target::new(&[segment]).with("src", "198.51.100.7:4000").with("dst", "203.0.113.10:443");
+    let flow = |segment: &str| {
+        Target::new(&[segment]).with("src", "198.51.100.7:4000").with("dst", "203.0.113.10:443")
+    };
     let entries: Vec<ConnectionStatus> = client.get(&flow("connections")).expect("entries");
     let removed: Vec<ConnectionStatus> = client.delete(&flow("connections")).expect("removed");
     assert!(entries.is_empty() && removed.is_empty(), "there are no workers");
@@ -214,10 +243,14 @@ fn a_text_is_checked_without_the_controller() {
     let check = Target::new(&["config", "check"]).with("name", "next.yaml");
     let good: CheckReport = fake.client().post_yaml(&check, CONFIG.into()).expect("report");
     assert!(good.valid && good.findings.is_empty());
-    let bad: CheckReport = fake.client().post_yaml(&check, CONFIG.replace("node:", "nodes:")).expect("report");
+    let bad: CheckReport =
+        fake.client().post_yaml(&check, CONFIG.replace("node:", "nodes:")).expect("report");
     let finding = &bad.findings[0];
     assert!(!bad.valid);
-    assert_eq!((finding.code.as_str(), finding.file.as_deref(), finding.line), ("GW0101", Some("next.yaml"), Some(3)));
+    assert_eq!(
+        (finding.code.as_str(), finding.file.as_deref(), finding.line),
+        ("GW0101", Some("next.yaml"), Some(3))
+    );
 }
 
 #[test]

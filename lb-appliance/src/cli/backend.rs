@@ -167,7 +167,8 @@ pub(super) fn change(live: &mut Live<'_>, name: &BackendName, patch: &BackendPat
 
 fn drain(live: &mut Live<'_>, word: &Word, wait: bool, timeout: Option<Duration>) -> Outcome {
     if wait && !live.form.is_for_people() {
-        let text = "--wait reports progress for people; leave `-o` out, or follow `guideway events -f -o json`";
+        let text =
+            "--wait reports progress for people; leave `-o` out, or follow `guideway events -f -o json`";
         return Err(LiveError::Usage(text.into()));
     }
     let code = set(live, word, AdminState::Drain)?;

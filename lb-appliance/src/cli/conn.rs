@@ -151,8 +151,12 @@ fn table(entries: &[ConnectionStatus]) -> String {
 fn counts(live: &mut Live<'_>) -> Outcome {
     let counts: Vec<ConnectionCount> = live.client.get(&Target::new(&["connections", "count"]))?;
     live.show("ConnectionCounts", &counts, |_| {
-        let columns =
-            [("VIP", Align::Left), ("BACKEND", Align::Left), ("NOW", Align::Right), ("SINCE START", Align::Right)];
+        let columns = [
+            ("VIP", Align::Left),
+            ("BACKEND", Align::Left),
+            ("NOW", Align::Right),
+            ("SINCE START", Align::Right),
+        ];
         let mut table = Table::new(&columns);
         for row in &counts {
             let backend = format!("{}/{}", row.pool, row.backend);
@@ -168,7 +172,9 @@ fn counts(live: &mut Live<'_>) -> Outcome {
 fn find(live: &mut Live<'_>, flow: &FlowArgs) -> Outcome {
     let entries: Vec<ConnectionStatus> = live.client.get(&flow.target("connections"))?;
     live.show("ConnectionList", &entries, |_| match entries.as_slice() {
-        [] => "no worker has an entry of this flow; `guideway explain` says where its next packet goes\n".into(),
+        [] => {
+            "no worker has an entry of this flow; `guideway explain` says where its next packet goes\n".into()
+        }
         entries => table(entries),
     })?;
     Ok(if entries.is_empty() { EXIT_FAILED } else { 0 })

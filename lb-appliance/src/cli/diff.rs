@@ -90,7 +90,8 @@ fn text(report: &DiffReport, live: &Live<'_>) -> String {
     }
     let restarts = report.changes.iter().filter(|change| change.restart).count();
     if restarts > 0 {
-        text += &live.style.warning(&format!("\n{restarts} of the changes take effect after a restart only\n"));
+        text +=
+            &live.style.warning(&format!("\n{restarts} of the changes take effect after a restart only\n"));
     }
     if let Some(reason) = &report.needs_force {
         text += &live.style.bad(&format!("\nguideway reload would refuse this without --force: {reason}\n"));

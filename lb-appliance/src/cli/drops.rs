@@ -26,7 +26,8 @@ pub fn drops(args: &DropsArgs) -> ExitCode {
         live.watch(args.watch, |live| {
             let report: DropsReport = live.client.get(&Target::new(&["drops"]))?;
             let now = Instant::now();
-            let earlier = before.as_ref().map(|(earlier, at)| (earlier, now.duration_since(*at).as_secs_f64()));
+            let earlier =
+                before.as_ref().map(|(earlier, at)| (earlier, now.duration_since(*at).as_secs_f64()));
             let outcome = show(live, &report, earlier);
             before = Some((report, now));
             outcome
@@ -50,7 +51,8 @@ fn text(report: &DropsReport, earlier: Option<(&DropsReport, f64)>, is_wide: boo
     let mut table = Table::new(&columns);
     for drop in &report.dropped {
         let per_second = earlier.map_or("-".into(), |(earlier, seconds)| {
-            let then = earlier.dropped.iter().find(|then| then.reason == drop.reason).map_or(0, |then| then.packets);
+            let then =
+                earlier.dropped.iter().find(|then| then.reason == drop.reason).map_or(0, |then| then.packets);
             rate(drop.packets.saturating_sub(then) as f64 / seconds.max(0.001))
         });
         let mut cells = vec![drop.reason.clone(), drop.packets.to_string(), per_second];

@@ -37,7 +37,11 @@ fn show(live: &mut Live<'_>, follow: bool, since: Option<Duration>) -> Outcome {
     let wanted: Vec<Event> = all.into_iter().filter(|event| event.at_seconds >= earliest).collect();
     if !follow {
         live.show("EventList", &wanted, |live| {
-            if wanted.is_empty() { "no events\n".into() } else { wanted.iter().map(|event| line(event, live)).collect() }
+            if wanted.is_empty() {
+                "no events\n".into()
+            } else {
+                wanted.iter().map(|event| line(event, live)).collect()
+            }
         })?;
         return Ok(0);
     }
@@ -76,7 +80,9 @@ fn text(event: &Event, form: Form, paint: impl Fn(&str) -> String) -> Result<Str
     let failed = |error: String| LiveError::Failed(format!("cannot write the answer: {error}"));
     match form {
         Form::Table | Form::Wide => Ok(plain(event, paint)),
-        Form::Json => serde_json::to_string(event).map(|text| text + "\n").map_err(|error| failed(error.to_string())),
+        Form::Json => {
+            serde_json::to_string(event).map(|text| text + "\n").map_err(|error| failed(error.to_string()))
+        }
         Form::Yaml => {
             let text = serde_yaml::to_string(event).map_err(|error| failed(error.to_string()))?;
             Ok(format!("---\n{text}"))

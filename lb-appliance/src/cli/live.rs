@@ -32,7 +32,14 @@ pub struct LiveArgs {
     )]
     pub socket: PathBuf,
     /// Form of the output
-    #[arg(short, long, global = true, value_name = "FORM", default_value = "table", help_heading = "Connection and output")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORM",
+        default_value = "table",
+        help_heading = "Connection and output"
+    )]
     pub output: Form,
     /// Say nothing but what was asked for
     #[arg(short, long, global = true, help_heading = "Connection and output")]
@@ -60,7 +67,9 @@ impl LiveError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Client(ClientError::Unreachable { .. }) => EXIT_UNREACHABLE,
-            Self::Client(ClientError::Refused(problem)) if problem.code == ProblemCode::InvalidConfig.id() => {
+            Self::Client(ClientError::Refused(problem))
+                if problem.code == ProblemCode::InvalidConfig.id() =>
+            {
                 EXIT_CONFIG
             }
             Self::Usage(_) => super::EXIT_USAGE,
@@ -176,7 +185,14 @@ pub fn run_on(
     work: impl FnOnce(&mut Live<'_>) -> Outcome,
 ) -> u8 {
     let result = Client::new(&args.socket).map_err(LiveError::from).and_then(|client| {
-        work(&mut Live { client, form: args.output, style, quiet: args.quiet, out: &mut *out, err: &mut *err })
+        work(&mut Live {
+            client,
+            form: args.output,
+            style,
+            quiet: args.quiet,
+            out: &mut *out,
+            err: &mut *err,
+        })
     });
     match result {
         Ok(code) => code,

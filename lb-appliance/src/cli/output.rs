@@ -1,4 +1,4 @@
-//! Output of the subcommands: forms, tables, units, and findings as `guideway check` writes them.
+//! Output of the live subcommands: forms, tables, units, and findings as `guideway check` writes them.
 
 mod table;
 pub mod units;
@@ -7,8 +7,6 @@ pub use table::{Align, Table};
 
 use crate::control::view::{Applied, Change, Finding, VipImpact};
 use clap::ValueEnum;
-use serde::Serialize;
-use std::io::{self, Write};
 
 /// Form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -32,26 +30,6 @@ impl Form {
     /// Whether all columns are wanted.
     pub fn is_wide(self) -> bool {
         self == Self::Wide
-    }
-
-    /// Writes `value` as JSON or YAML, or lets `table` write it for people.
-    ///
-    /// # Errors
-    /// The output is gone.
-    pub fn write<T: Serialize>(
-        self,
-        value: &T,
-        out: &mut dyn Write,
-        table: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>,
-    ) -> io::Result<()> {
-        match self {
-            Self::Table | Self::Wide => table(value, out),
-            Self::Json => {
-                serde_json::to_writer_pretty(&mut *out, value)?;
-                writeln!(out)
-            }
-            Self::Yaml => serde_yaml::to_writer(out, value).map_err(io::Error::other),
-        }
     }
 }
 

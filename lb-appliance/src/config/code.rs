@@ -123,6 +123,15 @@ codes! {
     SmallShare "GW0403" Warning "backend with fewer than 100 slots";
     // GW05xx: metrics.
     UnorderedBuckets "GW0501" Error "histogram buckets that do not ascend";
+    // GW06xx: health checks.
+    ProbeTooLong "GW0601" Error "time of a probe longer than its interval";
+    BadStatusRange "GW0602" Error "not a list of HTTP status codes";
+    BadHex "GW0603" Error "not hexadecimal octets";
+    BadProbeText "GW0604" Error "text that cannot be sent in a probe";
+    BadHostName "GW0605" Error "not a host or domain name";
+    Contradiction "GW0606" Error "keys that contradict each other";
+    PolicyWithoutCheck "GW0607" Error "health policy without a health check";
+    QuorumTooLarge "GW0608" Warning "quorum larger than the pool";
     // GW07xx: the admin interface.
     BadMode "GW0701" Error "not a usable file mode";
     BadPath "GW0702" Error "not a usable path";

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use super::code::Code;
 use super::keys;
 use super::model::{
-    Admin, Backend, Config, Dataplane, Encap, Forwarding, Gateway, Idle, Logging, Maglev, Metrics, Node, Pool, Port,
-    Vip, VipPorts,
+    Admin, Backend, Config, Dataplane, Encap, Forwarding, Gateway, Idle, Logging, Maglev, Metrics, Node,
+    Pool, Port, Vip, VipPorts,
 };
 use super::read::{Item, Located};
 use super::rules;
@@ -148,6 +148,7 @@ fn pool(draft: &PoolDraft, ports: &[PortDraft]) -> Option<Pool> {
         backends: backends.collect::<Option<Vec<_>>>()?,
         slow_start: draft.slow_start,
         adaptive_weights: draft.adaptive_weights,
+        health: draft.health.build()?,
     })
 }
 

@@ -68,7 +68,8 @@ keys! {
     IDLE_TIMEOUT "forwarding.connections.idle_timeout": tcp tcp_closing udp,
     ENCAPSULATION "forwarding.encapsulation": source; later inner_mtu,
     SOURCE "forwarding.encapsulation.source": ipv4 ipv6,
-    POOL "pools[]": name encap backends slow_start adaptive_weights; later health_check panic_threshold,
+    POOL "pools[]":
+        name encap backends health_check panic_threshold all_down quorum slow_start adaptive_weights,
     ENCAP "pools[].encap": ipip gue vxlan l2dsr; later gre geneve nat full_nat,
     IPIP "pools[].encap.ipip": ,
     GUE "pools[].encap.gue": port variant; later checksum,
@@ -78,6 +79,17 @@ keys! {
     SLOW_START "pools[].slow_start": duration start,
     ADAPTIVE_WEIGHTS "pools[].adaptive_weights": source interval stale_after min_factor max_factor max_step deadband
         max_changes_per_minute max_moved_per_minute,
+    HEALTH_CHECK "pools[].health_check":
+        tcp http https udp dns grpc command agent interval fast_interval timeout fall rise via,
+    TCP_PROBE "pools[].health_check.tcp": port,
+    HTTP_PROBE "pools[].health_check.http": port path host method expect_status expect_body load_header,
+    HTTPS_PROBE "pools[].health_check.https":
+        port path host method expect_status expect_body load_header sni ca_file skip_verify,
+    UDP_PROBE "pools[].health_check.udp": port send send_hex expect expect_text expect_hex,
+    DNS_PROBE "pools[].health_check.dns": port name type expect,
+    GRPC_PROBE "pools[].health_check.grpc": port service tls,
+    GRPC_TLS "pools[].health_check.grpc.tls": sni ca_file skip_verify,
+    AGENT "pools[].health_check.agent": port,
     VIP "vips[]": name addresses ports protocol pool sessions fragments; later source_allow source_deny,
     ADMIN "admin": socket http,
     ADMIN_SOCKET "admin.socket": path mode group,

@@ -12,8 +12,12 @@ use ipnet::IpNet;
 
 use super::mac::MacAddr;
 
+mod health;
 mod weights;
 
+pub use health::{
+    AllDown, DnsProbe, GrpcProbe, HealthCheck, HttpMethod, HttpProbe, PoolHealth, Probe, Tls, UdpProbe, Via,
+};
 pub use weights::{AdaptiveWeights, LoadSource, SlowStart};
 
 /// A whole valid configuration.
@@ -168,6 +172,8 @@ pub struct Pool {
     pub slow_start: Option<SlowStart>,
     /// Weights that follow the load; `None` = as configured.
     pub adaptive_weights: Option<AdaptiveWeights>,
+    /// How their health is found out and what follows from it.
+    pub health: PoolHealth,
 }
 
 /// `pools[].encap`.

@@ -186,6 +186,26 @@ impl<'n> Item<'n> {
         number
     }
 
+    /// A share from 0 to 1, in 1/10,000.
+    pub(super) fn share(&self) -> Option<u16> {
+        let value = match self.node.value {
+            // Only 0 and 1 are in range; the others are shown as they are.
+            Value::Integer(value) => value as f64,
+            Value::Float(value) => value,
+            _ => {
+                self.wrong_type("a share from 0 to 1", "write it like 0.3, without quotes or percent sign");
+                return None;
+            }
+        };
+        if (0.0..=1.0).contains(&value) {
+            // In range and rounded, so the cast is exact.
+            return Some((value * 10_000.0).round() as u16);
+        }
+        let hint = "allowed are 0 to 1: 0.3 is 30 %";
+        self.findings.add_hint(Code::OutOfRange, &self.place, format!("{value} is out of range"), hint);
+        None
+    }
+
     /// One of several words; `later` are words that the design knows and the program does not yet.
     pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();

@@ -24,6 +24,8 @@ const NAME: &str = r"^[A-Za-z0-9._-]{1,63}$";
 const DURATION: &str = r"^[0-9]+(ns|us|ms|s|m|h)$";
 const SIZE: &str = r"^[0-9]+(B|KiB|MiB|GiB)$";
 const SEED: &str = r"^0x[0-9A-Fa-f]{1,32}$";
+const ABSOLUTE_PATH: &str = r"^/.*[^/]$";
+const FILE_MODE: &str = r"^[0-7]{1,5}$";
 const SOCKET: &str = r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$";
 
 /// A row of the reference.
@@ -259,6 +261,8 @@ fn kind(text: &str) -> Map<String, Value> {
         _ if text.starts_with("size") => spelled(SIZE),
         _ if text.starts_with("duration") || text.starts_with("whole seconds") => spelled(DURATION),
         _ if text.starts_with("`\"0x\"`") => spelled(SEED),
+        "absolute path" => spelled(ABSOLUTE_PATH),
+        "octal text" => spelled(FILE_MODE),
         "number" => Map::from_iter([("type".to_owned(), json!("number"))]),
         _ if TEXTS.iter().any(|word| text.starts_with(word)) => {
             Map::from_iter([("type".to_owned(), json!("string"))])

@@ -6,8 +6,9 @@
 use super::action::{Action, BackendChange, ConfigSource};
 use super::candidate::{Candidate, Ground};
 use super::diff;
-use super::effective::Knowledge;
+use super::effective::{self, Knowledge};
 use super::events::{EventLog, Kind, now_seconds};
+use super::factors::Movers;
 use super::facts;
 use super::loaded::Loaded;
 use super::overrides::Overrides;
@@ -16,8 +17,10 @@ use super::report;
 use super::running::{Running, Vitals};
 use super::store::Store;
 use super::view::{Applied, Change, DiffReport, Problem, ReloadStatus};
+use super::vital_signs;
 use super::watch::Watch;
 use super::{AdminState, Lasting};
+use crate::health::{HealthEvent, Snapshot};
 use crate::metrics::{self, Sources};
 use crate::plan::PortFacts;
 use lb_core::publish::Publisher;
@@ -46,6 +49,9 @@ pub(super) struct Controller {
     /// The scrape's view, if there is one.
     pub(super) metrics: Option<Arc<Sources>>,
     pub(super) watch: Watch,
+    /// What changes weights by itself; away while it decides on another thread.
+    pub(super) movers: Movers,
+    pub(super) started: Instant,
 }
 
 impl Controller {
@@ -198,9 +204,13 @@ impl Controller {
         let running = self.current();
         let overrides = overrides.map_or_else(|| Arc::clone(&running.overrides), Arc::new);
         match self.build(running.loaded.clone(), Arc::clone(&overrides)).await {
-            Ok(candidate) if candidate.pools[..] == running.pools[..] => {
-                // Nothing that the tables show has changed.
-                self.update(|next| next.overrides = overrides);
+            Ok(candidate) if effective::are_alike(&candidate.pools, &running.pools) => {
+                // What the tables are made of has not changed, only what is said about it.
+                self.update(|next| {
+                    next.pools = candidate.pools.into();
+                    next.overrides = overrides;
+                });
+                self.retarget(&running, &self.current());
             }
             Ok(candidate) => self.publish(candidate, overrides, |_| {}),
             Err(problem) => tracing::error!(event = "refresh_failed", detail = problem.detail, "tables stay"),
@@ -218,7 +228,9 @@ impl Controller {
             tables: Some(Arc::clone(&running.tables)),
             workers: running.vitals.workers.clone(),
         };
-        let known = self.known.clone();
+        let mut known = self.known.clone();
+        // A backend that has just got a check is unknown until its first result.
+        known.expect_checks(&loaded.config);
         off_thread(move || Candidate::build(ground, loaded, &overrides, &known)).await?
     }
 
@@ -245,7 +257,58 @@ impl Controller {
             more(next);
         });
         self.publisher.reclaim();
-        self.watch.note_transitions(&before, &self.current(), &self.events);
+        let after = self.current();
+        self.watch.note_transitions(&before, &after, &self.events);
+        self.movers.note(&after, self.started.elapsed());
+        self.retarget(&before, &after);
+    }
+
+    /// Probes what is to be probed now.
+    pub(super) fn retarget(&mut self, before: &Running, after: &Running) {
+        let operators = |running: &Running| -> Vec<Vec<AdminState>> {
+            let pools = running.pools.iter();
+            pools.map(|pool| pool.backends.iter().map(|one| one.operator).collect()).collect()
+        };
+        if Arc::ptr_eq(&before.loaded.config, &after.loaded.config) && operators(before) == operators(after) {
+            return;
+        }
+        vital_signs::retarget(&after.vitals.health, after);
+    }
+
+    /// Takes up what health checks have found since the last time.
+    pub(super) async fn take_health(&mut self, events: Vec<HealthEvent>) {
+        for event in &events {
+            vital_signs::note(&self.events, event);
+        }
+        self.learn(&self.current().vitals.health.snapshot());
+        self.refresh(None).await;
+    }
+
+    fn learn(&mut self, snapshot: &Snapshot) {
+        self.known.health = vital_signs::vitality(snapshot);
+        self.known.agents = vital_signs::agents(snapshot);
+    }
+
+    /// Goes on with slow starts and adaptive weights.
+    pub(super) async fn move_weights(&mut self) {
+        let (running, now) = (self.current(), self.started.elapsed());
+        let is_needed =
+            |pool: &crate::config::model::Pool| pool.slow_start.is_some() || pool.adaptive_weights.is_some();
+        if !running.config.pools.iter().any(is_needed) {
+            return;
+        }
+        let mut movers = std::mem::take(&mut self.movers);
+        let snapshot = running.vitals.health.snapshot();
+        let step = off_thread(move || {
+            let factors = movers.step(&running, &snapshot, now);
+            (movers, factors)
+        });
+        let Ok((movers, factors)) = step.await else { return };
+        self.movers = movers;
+        if factors != self.known.factors {
+            self.known.factors = factors;
+            self.refresh(None).await;
+        }
     }
 
     /// Replaces what everybody sees.

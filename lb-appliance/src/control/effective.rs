@@ -7,7 +7,9 @@ use super::action::AdminState;
 use super::overrides::Overrides;
 use crate::config::Config;
 use crate::config::model;
+use lb_core::health::{AllDown, Member, Policy, Verdict, judge};
 use lb_core::spec::{BackendState, Spec};
+use lb_core::weight::{Factor, SCALE, scaled};
 use std::collections::HashMap;
 
 /// What is known of a backend's health.
@@ -27,10 +29,36 @@ pub enum Vitality {
 pub struct Knowledge {
     /// Health; absent without a check.
     pub health: HashMap<(String, String), Vitality>,
-    /// Factor on the weight by slow start and adaptive weights, with its reasons; absent is 1.
-    pub factors: HashMap<(String, String), (f64, Vec<String>)>,
+    /// Factors on the weight by slow start and adaptive weights; absent is 1.
+    pub factors: HashMap<(String, String), Factors>,
     /// What agents said: a wanted state (over the configuration, below the operator).
     pub agents: HashMap<(String, String), AdminState>,
+}
+
+impl Knowledge {
+    /// Every backend that is to be checked by `config` is unknown at least, and no other has health.
+    pub fn expect_checks(&mut self, config: &Config) {
+        let mut expected = HashMap::new();
+        for pool in config.pools.iter().filter(|pool| pool.health.check.is_some()) {
+            for backend in &pool.backends {
+                let name = (pool.name.clone(), backend.name.clone());
+                let known = self.health.get(&name).copied().unwrap_or_default();
+                expected.insert(name, known);
+            }
+        }
+        self.health = expected;
+    }
+}
+
+/// Factors on one weight.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Factors {
+    /// Of slow start.
+    pub slow_start: Factor,
+    /// Of adaptive weights.
+    pub adaptive: Factor,
+    /// How they came about, for people.
+    pub reasons: Vec<String>,
 }
 
 /// One backend, put together.
@@ -38,7 +66,9 @@ pub struct Knowledge {
 pub struct Effective {
     /// What the configuration wants.
     pub configured: AdminState,
-    /// What the operator wants.
+    /// What the operator wants: his own word, or the configuration.
+    pub operator: AdminState,
+    /// What counts of operator, agent and configuration.
     pub admin: AdminState,
     /// Its health; `None` without a check.
     pub health: Option<Vitality>,
@@ -46,7 +76,9 @@ pub struct Effective {
     pub state: BackendState,
     /// Why, in a few words.
     pub reason: &'static str,
-    /// Weight that counts, before it is scaled to whole numbers.
+    /// Weight in the configuration, or the operator's.
+    pub base_weight: u16,
+    /// Weight that counts, factors included.
     pub weight: f64,
     /// How the weight came about; empty if it is the configured one.
     pub weight_reasons: Vec<String>,
@@ -77,12 +109,22 @@ impl EffectivePool {
     }
 }
 
-/// Steps of a weight that is not the configured one: a factor is known to 1/64 at least.
-const WEIGHT_SCALE: f64 = 64.0;
-
 /// Puts all pools together.
 pub fn effective(config: &Config, overrides: &Overrides, known: &Knowledge) -> Vec<EffectivePool> {
     config.pools.iter().map(|pool| effective_pool(pool, overrides, known)).collect()
+}
+
+/// True if both make the same tables of the same configuration.
+pub(super) fn are_alike(one: &[EffectivePool], other: &[EffectivePool]) -> bool {
+    let tables = |pools: &[EffectivePool]| -> Vec<Vec<(BackendState, u32)>> {
+        let backends =
+            |pool: &EffectivePool| pool.backends.iter().map(|one| (one.state, one.table_weight)).collect();
+        pools.iter().map(backends).collect()
+    };
+    let flags = |pools: &[EffectivePool]| -> Vec<(bool, bool)> {
+        pools.iter().map(|pool| (pool.is_panicking, pool.has_quorum)).collect()
+    };
+    tables(one) == tables(other) && flags(one) == flags(other)
 }
 
 /// Writes states and weights into a spec that was made from the same configuration.
@@ -98,21 +140,19 @@ pub fn apply(pools: &[EffectivePool], spec: &mut Spec) {
 fn effective_pool(pool: &model::Pool, overrides: &Overrides, known: &Knowledge) -> EffectivePool {
     let mut backends: Vec<Effective> =
         pool.backends.iter().map(|backend| wanted(pool, backend, overrides, known)).collect();
-    let is_panicking = panics(pool, &backends);
+    scale(pool, &mut backends, known);
+    let verdict = judge_pool(pool, &backends);
     for backend in &mut backends {
         let is_down = backend.health == Some(Vitality::Down);
         (backend.state, backend.reason) = match (backend.admin, is_down) {
-            (AdminState::Active, true) if is_panicking => (BackendState::Active, "panic threshold"),
-            (_, true) => (BackendState::Down, "health check"),
-            (AdminState::Active, _) => (BackendState::Active, backend.reason),
-            (AdminState::Drain, _) => (BackendState::Drain, backend.reason),
+            (AdminState::Active, true) if verdict.panic => (BackendState::Active, "panic threshold"),
+            (AdminState::Active | AdminState::Drain, true) => (BackendState::Down, "health check"),
+            (AdminState::Active, false) => (BackendState::Active, backend.reason),
+            (AdminState::Drain, false) => (BackendState::Drain, backend.reason),
             (AdminState::Disabled | AdminState::Maintenance, _) => (BackendState::Down, backend.reason),
         };
     }
-    let has_quorum = has_quorum(pool, &backends);
-    let mut pool = EffectivePool { is_panicking, has_quorum, backends };
-    pool.scale();
-    pool
+    EffectivePool { is_panicking: verdict.panic, has_quorum: verdict.serving, backends }
 }
 
 /// A backend before its pool is looked at.
@@ -128,52 +168,66 @@ fn wanted(
     let configured = AdminState::from(backend.state);
     let (admin, reason) = match (word.and_then(|word| word.state), agent) {
         (Some(state), _) => (state, "operator"),
-        (None, Some(state)) if state != AdminState::Active => (state, "agent"),
+        (None, Some(state)) if state != AdminState::Active && configured == AdminState::Active => {
+            (state, "agent")
+        }
         (None, _) => (configured, "configured"),
     };
     let base = word.and_then(|word| word.weight).unwrap_or(backend.weight);
-    let (factor, mut weight_reasons) = known.factors.get(&name).cloned().unwrap_or((1.0, Vec::new()));
+    let mut weight_reasons = Vec::new();
     if base != backend.weight {
-        weight_reasons.insert(0, format!("operator: {base} instead of {}", backend.weight));
+        weight_reasons.push(format!("operator: {base} instead of {}", backend.weight));
     }
     Effective {
         configured,
+        operator: word.and_then(|word| word.state).unwrap_or(configured),
         admin,
         health: known.health.get(&name).copied(),
         state: BackendState::Active,
         reason,
-        weight: f64::from(base) * factor,
+        base_weight: base,
+        weight: base.into(),
         weight_reasons,
         table_weight: base.into(),
     }
 }
 
-/// True if health is not to count: too little of the weight that could serve is healthy.
-fn panics(pool: &model::Pool, backends: &[Effective]) -> bool {
-    let _ = (pool, backends);
-    false
+/// What health makes of the backends that could serve.
+fn judge_pool(pool: &model::Pool, backends: &[Effective]) -> Verdict {
+    let could_serve = backends.iter().filter(|backend| backend.admin == AdminState::Active);
+    let member = |backend: &Effective| Member {
+        healthy: backend.health != Some(Vitality::Down),
+        weight: backend.base_weight.into(),
+    };
+    let policy = Policy {
+        panic_below: pool.health.panic_below,
+        all_down: match pool.health.all_down {
+            model::AllDown::Drop => AllDown::Drop,
+            model::AllDown::SendToAll => AllDown::SendToAll,
+        },
+        quorum: pool.health.quorum,
+    };
+    judge(&could_serve.map(member).collect::<Vec<_>>(), policy)
 }
 
-/// True if enough backends are healthy.
-fn has_quorum(pool: &model::Pool, backends: &[Effective]) -> bool {
-    let _ = (pool, backends);
-    true
-}
-
-impl EffectivePool {
-    /// Whole weights for the tables. Plain ones stay as they are, so that a fleet without factors agrees with
-    /// tables built from the file alone.
-    fn scale(&mut self) {
-        let is_plain = |one: &Effective| one.weight == f64::from(one.table_weight);
-        if self.backends.iter().all(is_plain) {
-            return;
+/// Puts factors on the weights of a pool: on all of them or on none, since weights are comparable only so. A pool
+/// without factors keeps its plain ones, with which a fleet agrees.
+fn scale(pool: &model::Pool, backends: &mut [Effective], known: &Knowledge) {
+    let factors: Vec<Factors> = pool
+        .backends
+        .iter()
+        .map(|backend| {
+            known.factors.get(&(pool.name.clone(), backend.name.clone())).cloned().unwrap_or_default()
+        })
+        .collect();
+    let is_plain = |one: &Factors| (one.slow_start, one.adaptive) == (Factor::ONE, Factor::ONE);
+    let are_plain = factors.iter().all(is_plain);
+    for (backend, factors) in backends.iter_mut().zip(factors) {
+        if !are_plain {
+            backend.table_weight = scaled(backend.base_weight.into(), factors.slow_start, factors.adaptive);
+            backend.weight = f64::from(backend.table_weight) / f64::from(SCALE);
         }
-        for backend in &mut self.backends {
-            let scaled = (backend.weight * WEIGHT_SCALE).round();
-            // A weight that is not 0 must not become 0: that would take the backend out.
-            let least = if backend.weight > 0.0 { 1.0 } else { 0.0 };
-            backend.table_weight = scaled.clamp(least, f64::from(u32::MAX)) as u32;
-        }
+        backend.weight_reasons.extend(factors.reasons);
     }
 }
 

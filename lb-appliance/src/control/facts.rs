@@ -93,6 +93,7 @@ fn facts(config: &Config) -> Facts {
     for vip in &config.vips {
         add(format!("vip {}", vip.name), vip_fields(config, vip));
     }
+    add("admin".into(), vec![("admin", debug(&config.admin))]);
     add("metrics".into(), vec![("metrics", debug(&config.metrics))]);
     add(
         "logging".into(),
@@ -152,7 +153,16 @@ fn optional<T: ToString>(value: Option<T>) -> String {
 }
 
 fn pool_fields(pool: &model::Pool) -> Vec<(&'static str, String)> {
-    vec![("encap", debug(pool.encap))]
+    let check = pool.health.check.as_ref();
+    vec![
+        ("encap", debug(pool.encap)),
+        ("health_check", check.map_or_else(|| "none".into(), debug)),
+        ("panic_threshold", format!("{}", f64::from(pool.health.panic_below) / 10_000.0)),
+        ("all_down", debug(pool.health.all_down)),
+        ("quorum", pool.health.quorum.to_string()),
+        ("slow_start", pool.slow_start.as_ref().map_or_else(|| "none".into(), debug)),
+        ("adaptive_weights", pool.adaptive_weights.as_ref().map_or_else(|| "none".into(), debug)),
+    ]
 }
 
 fn backend_fields(backend: &model::Backend) -> Vec<(&'static str, String)> {

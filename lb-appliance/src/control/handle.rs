@@ -10,7 +10,7 @@ use super::view::{
     Applied, ConnectionCount, ConnectionStatus, DiffReport, Event, Explanation, Flow, MaglevForecast,
     MaglevStatus, PoolStatus, ProbeReport, Problem, Status, VipStatus,
 };
-use super::{explain, problem, report};
+use super::{explain, problem, report, vital_signs};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -64,8 +64,13 @@ impl Handle {
     pub async fn probe(&self, pool: String, backend: String) -> Result<ProbeReport, Problem> {
         let running = self.running();
         running.backend(&pool, &backend).ok_or_else(|| report::no_backend(&running, &pool, &backend))?;
-        let detail = format!("pool `{pool}` has no `health_check`; add one to probe its backends");
-        Err(problem::problem(ProblemCode::NoHealthCheck, detail))
+        let reports = running.vitals.health.probe_now(&pool, &backend).await;
+        vital_signs::report(pool.clone(), backend.clone(), &reports).ok_or_else(|| {
+            let detail = format!(
+                "{pool}/{backend} is not probed: its pool has no `health_check`, or it is in maintenance"
+            );
+            problem::problem(ProblemCode::NoHealthCheck, detail)
+        })
     }
 
     /// The entries of one flow, in every worker's table.

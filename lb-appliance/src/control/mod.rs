@@ -12,6 +12,7 @@ mod diff;
 pub mod effective;
 pub mod events;
 pub mod explain;
+mod factors;
 mod facts;
 mod handle;
 mod ledger;
@@ -24,6 +25,7 @@ mod running;
 mod store;
 mod task;
 pub mod view;
+mod vital_signs;
 mod watch;
 
 pub use action::{Action, AdminState, BackendChange, ConfigSource, ConnectionQuery, Lasting, Reply};

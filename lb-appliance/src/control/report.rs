@@ -8,9 +8,10 @@ use super::overrides::Override;
 use super::problem::{ProblemCode, problem};
 use super::running::Running;
 use super::view::{
-    BackendOverride, BackendStatus, Change, ConnectionCount, DropCount, HealthStatus, MaglevForecast,
-    MaglevShare, MaglevStatus, OverrideStatus, Pending, PoolStatus, Problem, Status, VipStatus, WorkerStatus,
+    BackendOverride, BackendStatus, Change, ConnectionCount, DropCount, MaglevForecast, MaglevShare,
+    MaglevStatus, OverrideStatus, Pending, PoolStatus, Problem, Status, VipStatus, WorkerStatus,
 };
+use super::vital_signs;
 use crate::config::model;
 use lb_core::reason::DropReason;
 use lb_core::spec::BackendState;
@@ -159,6 +160,7 @@ fn protocol(protocol: model::Protocol) -> &'static str {
 /// The pools with their backends.
 pub(super) fn pools(running: &Running) -> Vec<PoolStatus> {
     let traffic = running.backend_traffic();
+    let health = running.vitals.health.snapshot();
     let status = |(at, pool): (usize, &model::Pool)| {
         let slots =
             running.tables.maglev(at).map(|table| (table.shares(), table.slots().len())).unwrap_or_default();
@@ -182,7 +184,7 @@ pub(super) fn pools(running: &Running) -> Vec<PoolStatus> {
                 weight: effective.weight,
                 weight_reasons: effective.weight_reasons.clone(),
                 share,
-                health: health(running, pool, backend, effective),
+                health: vital_signs::status(&health, &pool.name, &backend.name),
                 active_connections: counted.active,
                 connections: counted.connections,
                 packets: counted.packets,
@@ -205,15 +207,6 @@ pub(super) fn pools(running: &Running) -> Vec<PoolStatus> {
         }
     };
     running.config.pools.iter().enumerate().map(status).collect()
-}
-
-fn health(
-    _running: &Running,
-    _pool: &model::Pool,
-    _backend: &model::Backend,
-    _effective: &Effective,
-) -> Option<HealthStatus> {
-    None
 }
 
 fn encapsulation(encap: model::Encap) -> &'static str {

@@ -6,6 +6,7 @@ use super::loaded::Loaded;
 use super::overrides::Overrides;
 use super::view::ReloadStatus;
 use crate::config::Config;
+use crate::health::EngineHandle;
 use crate::instruments::WorkerInstruments;
 use crate::plan::Plan;
 use lb_core::publish::Acknowledgements;
@@ -23,6 +24,8 @@ pub struct Vitals {
     pub workers: Vec<Arc<WorkerInstruments>>,
     /// Which tables each worker goes by.
     pub acknowledgements: Acknowledgements<Tables>,
+    /// The health checks.
+    pub health: EngineHandle,
 }
 
 /// One generation, with everything about it that can be asked for.

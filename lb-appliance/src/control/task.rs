@@ -6,6 +6,7 @@ use super::connections::Errands;
 use super::controller::{Controller, first_running};
 use super::effective::Knowledge;
 use super::events::{EventLog, Kind};
+use super::factors::Movers;
 use super::handle::{Handle, QUEUE_MAX};
 use super::ledger::Ledger;
 use super::loaded::Loaded;
@@ -14,7 +15,9 @@ use super::overrides::Overrides;
 use super::running::Vitals;
 use super::store::Store;
 use super::view::{Applied, Problem};
+use super::vital_signs;
 use super::watch::Watch;
+use crate::health::{self, Engine, HealthEvent};
 use crate::instruments::WorkerInstruments;
 use crate::metrics::{Generation, Sources};
 use crate::plan::PortFacts;
@@ -29,6 +32,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two looks at what time alone changes.
 const TICK: Duration = Duration::from_millis(500);
+
+/// Results of health checks that may wait; then probes wait, and none is lost.
+const HEALTH_EVENTS_MAX: usize = 1_024;
 
 /// What a control plane starts with.
 #[derive(Debug)]
@@ -83,7 +89,9 @@ impl Prepared {
             tables: None,
             workers: Vec::new(),
         };
-        let candidate = Candidate::build(ground, loaded, &overrides, &Knowledge::default())?;
+        let mut known = Knowledge::default();
+        known.expect_checks(&loaded.config);
+        let candidate = Candidate::build(ground, loaded, &overrides, &known)?;
         let (publisher, subscribers) = publish(Arc::clone(&candidate.tables), workers);
         Ok(Self {
             path,
@@ -119,13 +127,21 @@ impl Prepared {
         errands: Errands,
         metrics: impl FnOnce(Generation) -> Option<Arc<Sources>>,
     ) -> Handle {
+        let (found, findings) = mpsc::channel(HEALTH_EVENTS_MAX);
+        let seed =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+        let options = health::Options { seed, ..health::Options::default() };
         let vitals = Arc::new(Vitals {
+            health: Engine::spawn(&tokio::runtime::Handle::current(), found, options),
             started: (SystemTime::now(), Instant::now()),
             workers,
             acknowledgements: self.publisher.acknowledgements(),
         });
         let running = first_running(&self.candidate, Arc::clone(&self.overrides), vitals);
         let metrics = metrics(Generation::of(&running));
+        if let Some(sources) = &metrics {
+            sources.set_health(running.vitals.health.clone());
+        }
         let (running, seen) = watch::channel(Arc::new(running));
         let (sender, requests) = mpsc::channel(QUEUE_MAX);
         let events = Arc::clone(&self.events);
@@ -141,16 +157,26 @@ impl Prepared {
             store: self.store,
             metrics,
             watch: Watch::default(),
+            movers: Movers::default(),
+            started: Instant::now(),
         };
-        tokio::spawn(controller.serve(requests));
+        tokio::spawn(controller.serve(requests, findings));
         Handle::new(sender, seen, events, errands)
     }
 }
 
 impl Controller {
     /// Serves until every handle is gone.
-    async fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
+    async fn serve(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        mut findings: mpsc::Receiver<HealthEvent>,
+    ) {
+        let first = self.current();
+        vital_signs::retarget(&first.vitals.health, &first);
+        self.movers.note(&first, self.started.elapsed());
         self.keep_first().await;
+        let mut batch = Vec::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -159,6 +185,10 @@ impl Controller {
                     Some(request) => self.answer(request).await,
                     None => break,
                 },
+                // All that have come meanwhile are one change: a rack that fails is one new generation.
+                _ = findings.recv_many(&mut batch, HEALTH_EVENTS_MAX) => {
+                    self.take_health(std::mem::take(&mut batch)).await;
+                }
                 _ = tick.tick() => self.tick().await,
             }
         }
@@ -201,6 +231,7 @@ impl Controller {
                 self.events.note(Kind::OverrideEnded, &object, "back to what the configuration says");
             }
         }
+        self.move_weights().await;
         let running = self.current();
         self.watch.note_drained(&running, &self.events);
         self.watch.note_late(&running, &self.events);

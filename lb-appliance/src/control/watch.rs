@@ -1,6 +1,5 @@
 //! What is worth an event: changes of state between two generations, and drains that have come to their end.
 
-use super::effective::Vitality;
 use super::events::{EventLog, Kind};
 use super::numbers::active;
 use super::running::Running;
@@ -17,7 +16,6 @@ pub(super) struct Watch {
 impl Watch {
     /// Notes what is another state in `after` than it was in `before`.
     pub(super) fn note_transitions(&mut self, before: &Running, after: &Running, events: &EventLog) {
-        let old = Backends::of(before);
         for (at, names) in after.plan.names.pools.iter().enumerate() {
             let pool = &after.pools[at];
             let was = before.plan.names.pools.iter().position(|old| old.name == names.name);
@@ -25,17 +23,6 @@ impl Watch {
             note_panic(events, &names.name, was_panicking, pool.is_panicking);
             for (backend, name) in pool.backends.iter().zip(&names.backends) {
                 let key = (names.name.clone(), name.clone());
-                let old = old.0.get(&key).copied();
-                let object = format!("backend {}/{name}", names.name);
-                match (old.and_then(|old| old.health), backend.health) {
-                    (Some(Vitality::Down), Some(Vitality::Up)) => {
-                        events.note(Kind::BackendUp, &object, "its health check succeeds again");
-                    }
-                    (before, Some(Vitality::Down)) if before != Some(Vitality::Down) => {
-                        events.note(Kind::BackendDown, &object, "its health check fails");
-                    }
-                    _ => {}
-                }
                 if backend.state == BackendState::Active {
                     self.drained.remove(&key);
                 }
@@ -84,19 +71,6 @@ impl Watch {
             events.note(Kind::WorkerLate, "workers", &message);
         }
         self.late = !late.is_empty();
-    }
-}
-
-/// The backends of a generation by name.
-struct Backends<'a>(HashMap<(String, String), &'a super::effective::Effective>);
-
-impl<'a> Backends<'a> {
-    fn of(running: &'a Running) -> Self {
-        let all = running.plan.names.pools.iter().zip(running.pools.iter()).flat_map(|(names, pool)| {
-            let backends = names.backends.iter().zip(&pool.backends);
-            backends.map(|(name, backend)| ((names.name.clone(), name.clone()), backend))
-        });
-        Self(all.collect())
     }
 }
 

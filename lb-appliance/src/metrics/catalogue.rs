@@ -117,6 +117,12 @@ metrics! {
     BackendUp, Gauge, Backends, "guideway_backend_up", ["pool", "backend"], "1 = receives new connections.";
     BackendState, Gauge, Backends, "guideway_backend_state", ["pool", "backend", "state"], "State set: up, down, drain, disabled, maintenance, unknown.";
     BackendWeight, Gauge, Backends, "guideway_backend_weight", ["pool", "backend"], "Effective weight; 0 while it receives no new connections.";
+    BackendStateChanges, Counter, Backends, "guideway_backend_state_changes_total", ["pool", "backend"], "Changes of the state of the backend's health checks.";
+    BackendLastStateChange, Gauge, Backends, "guideway_backend_last_state_change_timestamp_seconds", ["pool", "backend"], "When a health check of the backend last changed its state, in seconds since the Unix epoch.";
+    HealthChecks, Counter, Health, "guideway_health_checks_total", ["pool", "backend", "probe"], "Health checks that have ended.";
+    HealthCheckFailures, Counter, Health, "guideway_health_check_failures_total", ["pool", "backend", "probe", "cause"], "Health checks that have failed, by cause.";
+    HealthCheckDuration, Histogram, Health, "guideway_health_check_duration_seconds", ["pool", "probe"], "Time that health checks took.";
+    HealthCheckLate, Counter, Health, "guideway_health_check_late_total", [], "Health checks that started more than 0.1 s late: the control CPU is starved.";
     ConnectionEntries, Gauge, Workers, "guideway_connection_table_entries", ["worker"], "Connection table entries in use.";
     ConnectionCapacity, Gauge, Workers, "guideway_connection_table_capacity", ["worker"], "Connection table entries that fit.";
     ConnectionInsertions, Counter, Workers, "guideway_connection_table_insertions_total", ["worker"], "Entries made.";

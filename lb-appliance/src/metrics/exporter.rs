@@ -7,7 +7,7 @@ use super::catalogue::Metric;
 use super::families::Families;
 use super::selection::{Group, Selection};
 use super::sources::Sources;
-use super::{backends, node, ports, vips, workers};
+use super::{backends, checks, node, ports, vips, workers};
 use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
@@ -74,6 +74,7 @@ impl Exporter {
                 backends::collect(sources, &generation, &mut families);
             }
         }
+        checks::collect(sources, selection, &mut families);
         families.put(Metric::ScrapeDuration, &[], begin.elapsed().as_secs_f64());
         families.finish()
     }

@@ -7,6 +7,7 @@
 mod backends;
 mod bind;
 pub mod catalogue;
+mod checks;
 mod exporter;
 mod families;
 mod fingerprint;

@@ -16,11 +16,13 @@ pub enum Group {
     Vips,
     /// Backends.
     Backends,
+    /// Health checks.
+    Health,
 }
 
 impl Group {
     /// The groups that can be asked for.
-    pub const NAMED: [Self; 4] = [Self::Ports, Self::Workers, Self::Vips, Self::Backends];
+    pub const NAMED: [Self; 5] = [Self::Ports, Self::Workers, Self::Vips, Self::Backends, Self::Health];
 
     /// The value of the parameter.
     pub const fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Group {
             Self::Workers => "workers",
             Self::Vips => "vips",
             Self::Backends => "backends",
+            Self::Health => "health",
         }
     }
 }
@@ -40,7 +43,7 @@ pub struct Selection(u8);
 
 /// A name that is no group's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no group `{name}` of metrics; collect[] takes ports, workers, vips and backends")]
+#[error("there is no group `{name}` of metrics; collect[] takes ports, workers, vips, backends and health")]
 pub struct UnknownGroup {
     /// What was asked for.
     pub name: String,
@@ -80,7 +83,7 @@ mod tests {
 
     #[test]
     fn nothing_asked_is_everything() {
-        assert_eq!(groups(&[]), Ok(vec!["ports", "workers", "vips", "backends"]));
+        assert_eq!(groups(&[]), Ok(vec!["ports", "workers", "vips", "backends", "health"]));
         assert_eq!(groups(&[("format", "text")]), groups(&[]));
     }
 

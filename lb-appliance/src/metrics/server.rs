@@ -43,7 +43,7 @@ const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
 const INDEX: &str = "guideway\n\n\
-    /metrics            Prometheus metrics; ?collect[]=ports|workers|vips|backends picks groups\n\
+    /metrics            Prometheus metrics; ?collect[]=ports|workers|vips|backends|health picks groups\n\
     /livez              200 while every worker's loop turns\n\
     /readyz             200 while traffic is served; ?verbose lists the checks\n";
 

@@ -5,9 +5,10 @@
 
 use super::generation::Generation;
 use crate::config::model;
+use crate::health::EngineHandle;
 use crate::instruments::{PoolProbe, PortProbe, WorkerInstruments};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
 /// Who this process is.
@@ -39,6 +40,7 @@ pub struct Sources {
     generation: RwLock<Option<Arc<Generation>>>,
     is_serving: AtomicBool,
     reloads: Mutex<Reloads>,
+    health: OnceLock<EngineHandle>,
 }
 
 /// Attempts to apply a configuration.
@@ -71,7 +73,28 @@ impl Sources {
             is_last_successful: true,
             last_success_seconds: now.as_secs_f64(),
         });
-        Self { identity, settings, workers, ports, pools, generation, is_serving, reloads }
+        Self {
+            identity,
+            settings,
+            workers,
+            ports,
+            pools,
+            generation,
+            is_serving,
+            reloads,
+            health: OnceLock::new(),
+        }
+    }
+
+    /// Says where the health checks run. Only the first word counts: they run as long as the process.
+    pub fn set_health(&self, engine: EngineHandle) {
+        // A second one would be a mistake of the program, and harmless.
+        let _ = self.health.set(engine);
+    }
+
+    /// The health checks, once they run.
+    pub fn health(&self) -> Option<&EngineHandle> {
+        self.health.get()
     }
 
     /// Notes an attempt to apply a configuration, `at_seconds` since the Unix epoch.

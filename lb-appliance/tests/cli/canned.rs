@@ -31,7 +31,10 @@ impl Canned {
                     (500, problem)
                 };
                 let body = document.to_string();
-                let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                let head = format!(
+                    "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
                 stream.write_all((head + &body).as_bytes()).expect("answer");
             }
         });
@@ -48,7 +51,8 @@ fn request(stream: &mut impl Read) -> String {
         bytes.extend_from_slice(&chunk[..count]);
         let text = String::from_utf8_lossy(&bytes).to_lowercase();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse::<usize>().ok());
+        let length =
+            head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse::<usize>().ok());
         if count == 0 || body.len() >= length.unwrap_or(0) {
             return String::from_utf8_lossy(&bytes).into_owned();
         }

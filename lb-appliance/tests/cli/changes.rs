@@ -86,16 +86,13 @@ fn a_file_goes_along_with_its_name_or_by_its_path_if_it_includes_others() {
     );
     let mut document = applied("1 changed", "guideway rollback");
     document["confirm_within_seconds"] = json!(60.0);
-    let (code, out, err) = run(
-        &format!("reload {path} --confirm-within 60s --force"),
-        vec![(by_name, 200, document)],
-    );
+    let (code, out, err) =
+        run(&format!("reload {path} --confirm-within 60s --force"), vec![(by_name, 200, document)]);
     assert_eq!((code, err.as_str()), (0, ""));
     golden("reload-trial.txt", &out);
     std::fs::write(&file, "version: 1\ninclude: [conf.d/*.yaml]\n").expect("write");
     let whole = file.canonicalize().expect("path").display().to_string().replace('/', "%2F");
-    let by_path: &'static str =
-        Box::leak(format!("POST /api/v1/config/apply?file={whole}").into_boxed_str());
+    let by_path: &'static str = Box::leak(format!("POST /api/v1/config/apply?file={whole}").into_boxed_str());
     let answer = vec![(by_path, 200, applied("1 changed", "guideway rollback"))];
     assert_eq!(run(&format!("reload {path}"), answer).0, 0);
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 #[test]
 fn an_unreachable_balancer_is_exit_code_4() {
-    for line in ["status", "vip list", "backend drain web/web-1", "reload", "events -f", "diff", "log-level"] {
+    for line in ["status", "vip list", "backend drain web/web-1", "reload", "events -f", "diff", "log-level"]
+    {
         let (code, out, err) = run_at(line, Path::new("/nowhere/at/all.sock"));
         assert_eq!((code, out.as_str()), (4, ""), "{line}: {err}");
         assert!(err.contains("/nowhere/at/all.sock") && err.contains("guideway run"), "{line}: {err}");
@@ -40,7 +41,8 @@ fn any_other_refusal_is_exit_code_1() {
     let (code, _, err) = run("vip show web", vec![("GET /api/v1/vips/web", 502, json!("proxy"))]);
     assert_eq!(code, 1);
     assert!(err.contains("is it a guideway"), "{err}");
-    let (code, _, err) = run("vip show web", vec![("GET /api/v1/vips/web", 200, json!({"unexpected": true}))]);
+    let (code, _, err) =
+        run("vip show web", vec![("GET /api/v1/vips/web", 200, json!({"unexpected": true}))]);
     assert_eq!(code, 1);
     assert!(err.contains("as old as the balancer"), "{err}");
 }

@@ -4,7 +4,9 @@
 mod canned;
 mod changes;
 mod failures;
+mod plane;
 mod samples;
+mod together;
 mod views;
 
 use canned::Canned;

@@ -4,8 +4,8 @@
 
 use lb_appliance::control::AdminState;
 use lb_appliance::control::view::{
-    BackendStatus, DropCount, Event, HealthStatus, OverrideStatus, PoolStatus, ReloadStatus, Status, VipStatus,
-    WorkerStatus,
+    BackendStatus, DropCount, Event, HealthStatus, OverrideStatus, PoolStatus, ReloadStatus, Status,
+    VipStatus, WorkerStatus,
 };
 use std::path::PathBuf;
 
@@ -16,7 +16,8 @@ pub(crate) fn golden(name: &str, text: &str) {
         std::fs::create_dir_all(path.parent().expect("a directory")).expect("directory");
         std::fs::write(&path, text).expect("write");
     }
-    let expected = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let expected =
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     assert!(expected == text, "{} differs; it is now:\n{text}", path.display());
 }
 
@@ -65,7 +66,10 @@ fn worker(name: &str, packets: u64) -> WorkerStatus {
 fn vip(name: &str, protocol: &str, healthy_backends: usize) -> VipStatus {
     VipStatus {
         name: name.into(),
-        addresses: vec!["203.0.113.10".parse().expect("address"), "2001:db8:cafe::10".parse().expect("address")],
+        addresses: vec![
+            "203.0.113.10".parse().expect("address"),
+            "2001:db8:cafe::10".parse().expect("address"),
+        ],
         protocol: protocol.into(),
         ports: "80,443".into(),
         pool: name.into(),

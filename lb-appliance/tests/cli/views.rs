@@ -51,7 +51,8 @@ fn events_and_drops() {
     in_every_form("events", "events", 0, || vec![("GET /api/v1/events", 200, value(samples::events()))]);
     let drops = || json!({"dropped": samples::status().dropped});
     in_every_form("drops", "drops", 0, || vec![("GET /api/v1/drops", 200, drops())]);
-    let (code, out, _) = run("events --since 1ms", vec![("GET /api/v1/events", 200, value(samples::events()))]);
+    let (code, out, _) =
+        run("events --since 1ms", vec![("GET /api/v1/events", 200, value(samples::events()))]);
     assert_eq!((code, out.as_str()), (0, "no events\n"));
 }
 
@@ -101,7 +102,9 @@ fn flows_and_decisions() {
             {"stage": "vip", "result": "web: 203.0.113.10 tcp 443"},
             {"stage": "maglev", "result": "hash 0123456789abcdef, slot 4711 of 65537"}]});
     let target = "GET /api/v1/explain?src=198.51.100.7%3A40000&dst=203.0.113.10%3A443&proto=tcp&syn=true";
-    in_every_form("explain", &format!("explain {flow} --syn"), 0, || vec![(target, 200, explanation.clone())]);
+    in_every_form("explain", &format!("explain {flow} --syn"), 0, || {
+        vec![(target, 200, explanation.clone())]
+    });
 }
 
 #[test]
@@ -109,7 +112,9 @@ fn maglev() {
     let table = json!({"vip": "web", "pool": "web", "size": 65_537, "digest": "0123456789abcdef", "backends": [
         {"backend": "web-1", "weight": 100, "slots": 43_691, "share": 0.66666, "wanted": 0.66667},
         {"backend": "web-2", "weight": 50, "slots": 21_846, "share": 0.33334, "wanted": 0.33333}]});
-    in_every_form("maglev-show", "maglev show web", 0, || vec![("GET /api/v1/maglev/web", 200, table.clone())]);
+    in_every_form("maglev-show", "maglev show web", 0, || {
+        vec![("GET /api/v1/maglev/web", 200, table.clone())]
+    });
     let forecast = json!({"vip": "web", "removed": ["web-1", "web-2"], "slots_moved": 0.667,
         "slots_moved_needlessly": 0.0002, "live_flows_moved": 1600});
     in_every_form("maglev-disrupt", "maglev disrupt web --remove web-1,web-2", 0, || {
@@ -119,7 +124,12 @@ fn maglev() {
 
 #[test]
 fn diff() {
-    let change = |kind: &str, object: &str, field: Option<&str>, from: Option<&str>, to: Option<&str>, restart| {
+    let change = |kind: &str,
+                  object: &str,
+                  field: Option<&str>,
+                  from: Option<&str>,
+                  to: Option<&str>,
+                  restart| {
         json!({"kind": kind, "object": object, "field": field, "from": from, "to": to, "restart": restart})
     };
     let report = json!({

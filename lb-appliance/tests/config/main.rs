@@ -4,6 +4,7 @@
 
 mod corpus;
 mod documentation;
+mod health;
 mod hostile;
 mod include;
 mod model;

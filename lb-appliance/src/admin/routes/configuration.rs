@@ -54,6 +54,10 @@ impl SourceParams {
             (None, Some(file)) if !file.starts_with('/') || file.contains('\0') => {
                 refuse("query: `file` is not an absolute path")
             }
+            // A pipe would hold up whoever reads it for ever.
+            (None, Some(file)) if std::fs::metadata(&file).is_ok_and(|file| !file.is_file()) => {
+                refuse("query: `file` is there and is not a regular file")
+            }
             (None, Some(file)) => Ok(ConfigSource::File(PathBuf::from(file))),
             (None, None) => Ok(ConfigSource::Running),
         }

@@ -33,7 +33,12 @@ pub(super) enum Transport {
     Udp,
 }
 
-fn flow(source: SocketAddr, destination: SocketAddr, protocol: Transport, opens: bool) -> Result<Flow, Failure> {
+fn flow(
+    source: SocketAddr,
+    destination: SocketAddr,
+    protocol: Transport,
+    opens: bool,
+) -> Result<Flow, Failure> {
     if source.is_ipv4() != destination.is_ipv4() {
         let detail = "query: `src` and `dst` are of different families";
         return Err(Failure::new(ProblemCode::BadRequest, detail));
@@ -83,7 +88,9 @@ pub(super) async fn list(
     let selects = params.vip.is_some() || params.pool.is_some() || params.backend.is_some();
     match (params.src, params.dst) {
         (Some(_), Some(_)) if selects || params.max.is_some() => {
-            return refuse("`src` and `dst` are one flow; `vip`, `pool`, `backend` and `max` do not go with them");
+            return refuse(
+                "`src` and `dst` are one flow; `vip`, `pool`, `backend` and `max` do not go with them",
+            );
         }
         (Some(source), Some(destination)) => {
             let flow = flow(source, destination, params.proto.unwrap_or_default(), false)?;

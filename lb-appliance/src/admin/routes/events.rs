@@ -5,12 +5,12 @@
 
 #![expect(unused_qualifications, reason = "utoipa's macro names parameter types in full")]
 
+use crate::admin::FOLLOWERS_MAX;
 use crate::admin::answer::{Document, Failure};
 use crate::admin::extract::{Params, switch};
 use crate::admin::openapi::Refusals;
 use crate::admin::peer::Peer;
 use crate::admin::server::{Admin, until};
-use crate::admin::FOLLOWERS_MAX;
 use crate::control::problem::ProblemCode;
 use crate::control::view::Event;
 use axum::body::{Body, Bytes};

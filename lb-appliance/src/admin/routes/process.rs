@@ -67,7 +67,8 @@ pub(super) async fn set_log_level(
     {
         let mut state = admin.log.lock();
         let before = logging::filter();
-        logging::set_filter(&logging::on_top(&before, &wanted.filter)).map_err(|error| refuse(error.to_string()))?;
+        logging::set_filter(&logging::on_top(&before, &wanted.filter))
+            .map_err(|error| refuse(error.to_string()))?;
         state.change += 1;
         // A change for a time on top of another one goes back to what was there before both.
         let back = state.to.take().map_or(before, |(filter, _)| filter);

@@ -30,7 +30,8 @@ fn silent_and_slow_clients_are_closed_and_others_are_served_meanwhile() {
     let begin = Instant::now();
     let silent = connect(&fake);
     let mut slow = connect(&fake);
-    slow.write_all(b"POST /api/v1/config/apply HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n").expect("write");
+    slow.write_all(b"POST /api/v1/config/apply HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+        .expect("write");
     is_served(&fake);
     assert!(begin.elapsed() < REQUEST, "others waited");
     // A byte of the body now and then gains nothing.
@@ -53,7 +54,8 @@ fn a_head_without_end_is_cut_off_and_a_large_body_is_refused() {
     assert!(!end(greedy).starts_with(b"HTTP/1.1 200"));
     assert!(begin.elapsed() < REQUEST, "cut off by time, not by size");
     let length = BODY_BYTES_MAX + 1;
-    let announced = format!("POST /api/v1/config/check HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+    let announced =
+        format!("POST /api/v1/config/check HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
     let answer = raw(&fake, announced.as_bytes());
     assert_eq!((answer.status, answer.problem().code.as_str()), (413, "GW9022"));
     is_served(&fake);
@@ -83,7 +85,8 @@ fn the_largest_body_is_taken() {
     let fake = Fake::start();
     let text = format!("{CONFIG}{}", "#".repeat(BODY_BYTES_MAX - CONFIG.len()));
     assert_eq!(text.len(), BODY_BYTES_MAX);
-    let report: CheckReport = fake.client().post_yaml(&Target::new(&["config", "check"]), text).expect("taken");
+    let report: CheckReport =
+        fake.client().post_yaml(&Target::new(&["config", "check"]), text).expect("taken");
     assert!(report.valid, "{:?}", report.findings);
 }
 

@@ -49,7 +49,11 @@ fn table(backends: &[BackendStatus], live: &Live<'_>) -> String {
         let state = live.style.state(&backend.state);
         let mut cells = vec![
             format!("{}/{}", backend.pool, backend.name),
-            if backend.drained && backend.state == "drain" { state.replace("drain", "drained") } else { state },
+            if backend.drained && backend.state == "drain" {
+                state.replace("drain", "drained")
+            } else {
+                state
+            },
             backend.reason.clone(),
             weight(backend.weight),
             percent(backend.share),
@@ -116,13 +120,17 @@ fn text(backend: &BackendStatus, live: &Live<'_>) -> String {
         count(backend.packets),
         bytes(backend.bytes),
     );
-    text + &backend.health.as_ref().map_or("  health       not checked\n".into(), |health| self::health(health, live))
+    text + &backend
+        .health
+        .as_ref()
+        .map_or("  health       not checked\n".into(), |health| self::health(health, live))
 }
 
 /// What health checks say, two lines.
 pub(in crate::cli) fn health(health: &HealthStatus, live: &Live<'_>) -> String {
     let since = health.since_seconds.map_or(String::new(), |at| format!(" since {} UTC", instant(at)));
-    let latency = health.latency_seconds.map_or(String::new(), |time| format!(", last took {}", duration(time)));
+    let latency =
+        health.latency_seconds.map_or(String::new(), |time| format!(", last took {}", duration(time)));
     let mut text = format!(
         "  health       {} by {}{since}{latency}\n               {} probes, {} failed\n",
         live.style.state(&health.state),

@@ -66,7 +66,9 @@ pub fn duration(seconds: f64) -> String {
         s if s < 9.95 => format!("{s:.1}s"),
         _ if whole < MINUTE => format!("{whole:.0}s"),
         _ if whole < HOUR => format!("{:.0}m{:02.0}s", (whole / MINUTE).floor(), whole % MINUTE),
-        _ if whole < DAY => format!("{:.0}h{:02.0}m", (whole / HOUR).floor(), (whole % HOUR / MINUTE).floor()),
+        _ if whole < DAY => {
+            format!("{:.0}h{:02.0}m", (whole / HOUR).floor(), (whole % HOUR / MINUTE).floor())
+        }
         _ => format!("{:.0}d{:02.0}h", (whole / DAY).floor(), (whole % DAY / HOUR).floor()),
     }
 }

@@ -78,11 +78,19 @@ fn header(frame: &mut Frame<'_>, area: Rect, app: &App) {
 /// One column: its name, its width, whether numbers stand in it.
 type Column = (&'static str, Constraint, bool);
 
-fn pane(frame: &mut Frame<'_>, area: Rect, app: &App, pane: Pane, columns: &[Column], rows: Vec<Vec<Cell<'static>>>) {
+fn pane(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    app: &App,
+    pane: Pane,
+    columns: &[Column],
+    rows: Vec<Vec<Cell<'static>>>,
+) {
     let name = format!(" {pane:?} ({}) ", rows.len());
     let is_focus = app.focus == pane;
     let marked = if is_focus { Modifier::BOLD | Modifier::REVERSED } else { Modifier::BOLD };
-    let block = Block::new().borders(Borders::TOP).title(Span::styled(name, Style::new().add_modifier(marked)));
+    let block =
+        Block::new().borders(Borders::TOP).title(Span::styled(name, Style::new().add_modifier(marked)));
     let aligned = |name: &'static str, is_number: bool| {
         Text::from(name).alignment(if is_number { Alignment::Right } else { Alignment::Left })
     };
@@ -201,7 +209,12 @@ fn workers(frame: &mut Frame<'_>, area: Rect, app: &App) {
         let now = WorkerRuntime::from(worker.clone());
         let between = before.map(|before| difference(&now, &before.clone().into()));
         let packets = app.rate(|sample| {
-            sample.status.workers.iter().find(|other| other.worker == worker.worker).map(|found| found.packets)
+            sample
+                .status
+                .workers
+                .iter()
+                .find(|other| other.worker == worker.worker)
+                .map(|found| found.packets)
         });
         let busy = between.as_ref().and_then(|between| between.busy_ratio);
         let time = between.as_ref().and_then(|between| between.nanoseconds_per_packet);

@@ -38,7 +38,8 @@ fn screen(app: &mut App, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("terminal");
     terminal.draw(|frame| draw(frame, app)).expect("draw");
     let buffer = terminal.backend().buffer().clone();
-    let line = |y: u16| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned() + "\n";
+    let line =
+        |y: u16| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned() + "\n";
     (0..height).map(line).collect()
 }
 
@@ -71,7 +72,10 @@ fn an_order_needs_a_yes() {
     assert_eq!(press(&mut app, KeyCode::Char('y')), None, "the question was answered");
     assert_eq!(press(&mut app, KeyCode::Char('x')), None);
     let order = press(&mut app, KeyCode::Char('y')).expect("an order");
-    assert_eq!((order.name.to_string().as_str(), order.patch.state), ("web/web-1", Some(AdminState::Disabled)));
+    assert_eq!(
+        (order.name.to_string().as_str(), order.patch.state),
+        ("web/web-1", Some(AdminState::Disabled))
+    );
     press(&mut app, KeyCode::Down);
     press(&mut app, KeyCode::Char('+'));
     let order = press(&mut app, KeyCode::Enter).expect("an order");

@@ -4,6 +4,7 @@
 //! already complained about is `None` in the draft, and silence here.
 
 mod dataplane;
+mod health;
 mod maglev;
 mod names;
 mod next_hop;
@@ -20,6 +21,7 @@ pub(super) fn check(draft: &Draft, findings: &Findings<'_>) {
     names::check(draft, findings);
     dataplane::check(&draft.dataplane, findings);
     pools::check(draft, findings);
+    health::check(draft, findings);
     vips::check(draft, findings);
     maglev::check(draft, findings);
     next_hop::check(draft, findings);

@@ -61,8 +61,7 @@ fn http(section: &Section<'_>) -> AdminHttp {
         }
     }
     AdminHttp {
-        listen: listen
-            .map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT)), |listen| listen.value),
+        listen: listen.map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT)), |listen| listen.value),
         write,
         token_file,
     }
@@ -85,7 +84,8 @@ fn path(item: &Item<'_>) -> Option<PathBuf> {
 
 fn mode(text: &str) -> Result<u32, Complaint> {
     let complain = |message: String| Err(Complaint::new(message, "write it like \"0660\", in quotes"));
-    let is_octal = text.len() <= 5 && !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    let is_octal =
+        text.len() <= 5 && !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     if !is_octal {
         return complain(format!("`{text}` is not an octal file mode"));
     }

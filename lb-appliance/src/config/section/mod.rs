@@ -6,6 +6,7 @@
 pub(super) mod admin;
 pub(super) mod dataplane;
 pub(super) mod forwarding;
+pub(super) mod health;
 pub(super) mod observability;
 pub(super) mod pools;
 pub(super) mod vips;

@@ -11,6 +11,7 @@ use super::super::mac::MacAddr;
 use super::super::model::{AdaptiveWeights, BackendState, Encap, GueVariant, SlowStart};
 use super::super::read::{Item, Located, Section};
 use super::super::values;
+use super::health::{self, HealthDraft};
 use super::weights;
 
 /// UDP port of GUE (IANA).
@@ -26,6 +27,7 @@ pub(in super::super) struct PoolDraft {
     pub(in super::super) backends: Vec<BackendDraft>,
     pub(in super::super) slow_start: Option<SlowStart>,
     pub(in super::super) adaptive_weights: Option<AdaptiveWeights>,
+    pub(in super::super) health: HealthDraft,
 }
 
 pub(in super::super) struct EncapDraft {
@@ -62,6 +64,7 @@ fn pool(item: &Item<'_>) -> Option<PoolDraft> {
         backends: backends.unwrap_or_default().iter().filter_map(backend).collect(),
         slow_start: section.get("slow_start").and_then(|item| weights::slow_start(&item)),
         adaptive_weights: section.get("adaptive_weights").and_then(|item| weights::adaptive(&item)),
+        health: health::read(&section),
     })
 }
 
