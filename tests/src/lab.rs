@@ -161,6 +161,23 @@ impl Lab {
         run(lab_script().args(arguments), Duration::from_secs(60)).expect_success("scripts/lab extend");
     }
 
+    /// Gives the balancer's kernel a way of its own to the backends, for health checks: its NIC belongs to DPDK.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn manage(&self) {
+        let (balancer, bridge) = (self.namespace("lb"), self.namespace("br"));
+        let cable =
+            ["link", "add", "mgmt0", "type", "veth", "peer", "name", "p-mgmt", "netns", bridge.name()];
+        let ip = |namespace: &Namespace, arguments: &[&str]| {
+            namespace.run("ip", arguments, Duration::from_secs(5)).expect_success("management cable");
+        };
+        ip(&balancer, &cable);
+        ip(&bridge, &["link", "set", "p-mgmt", "master", "br0", "up"]);
+        ip(&balancer, &["addr", "add", "198.51.100.12/24", "dev", "mgmt0"]);
+        ip(&balancer, &["link", "set", "mgmt0", "up"]);
+    }
+
     /// The configuration that `scripts/lab` wrote for this lab.
     #[must_use]
     pub fn config(&self) -> PathBuf {

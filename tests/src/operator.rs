@@ -43,6 +43,20 @@ impl Operator {
         Ok(Self { balancer, frame, file, socket })
     }
 
+    /// Stops the balancer and starts it again with the file as it is now.
+    ///
+    /// # Errors
+    /// `Skip` when it has not been built.
+    ///
+    /// # Panics
+    /// When it does not stop cleanly, or does not become ready.
+    pub fn restart(self, lab: &Lab) -> Result<Self, Skip> {
+        let finished = self.balancer.stop("TERM");
+        assert!(finished.status.success(), "SIGTERM: {}\n{}", finished.status, finished.stderr);
+        let balancer = Balancer::start_with(lab, &self.file)?;
+        Ok(Self { balancer, ..self })
+    }
+
     /// The file that the balancer was started with.
     #[must_use]
     pub fn file(&self) -> &Path {
@@ -131,6 +145,17 @@ impl Operator {
         data.unwrap_or_else(|| {
             panic!("{arguments:?}: {}\n{}{}", finished.status, finished.stdout, finished.stderr)
         })
+    }
+
+    /// Kinds and messages of all events that are remembered, the latest last.
+    #[must_use]
+    pub fn events(&self) -> Vec<(String, String)> {
+        let events = self.ask(&["events"]);
+        let word = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        let pair = |event: &Value| {
+            (word(event, "kind"), format!("{}: {}", word(event, "object"), word(event, "message")))
+        };
+        events.as_array().expect("a list of events").iter().map(pair).collect()
     }
 
     /// As [`Operator::ask`], and how long it took, the start of the program included.

@@ -112,10 +112,11 @@ impl Service {
 
     fn vips(&self, out: &mut String) -> std::fmt::Result {
         out.push_str("vips:\n");
-        for protocol in ["tcp", "udp"] {
+        // Port 80 is nginx, in the namespaces that have one.
+        for (protocol, ports) in [("tcp", format!("{PORT}, 80")), ("udp", PORT.to_string())] {
             writeln!(
                 out,
-                "  - {{name: echo-{protocol}, addresses: [{VIP4}], ports: [{PORT}], protocol: {protocol}, pool: echo}}"
+                "  - {{name: echo-{protocol}, addresses: [{VIP4}], ports: [{ports}], protocol: {protocol}, pool: echo}}"
             )?;
         }
         for vip in 0..self.idle_vips {
