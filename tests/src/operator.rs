@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::balancer::Balancer;
+use crate::balancer::{Balancer, admin_socket};
 use crate::lab::Lab;
 use crate::process::{Finished, wait_until};
 use crate::program::guideway;
@@ -37,8 +37,8 @@ impl Operator {
     pub fn start(lab: &Lab, service: &Service) -> Result<Self, Skip> {
         let frame = std::fs::read_to_string(lab.config()).expect("the lab's configuration");
         let file = lab.folder().join("operator.yaml");
-        let socket = lab.folder().join("admin.sock");
-        std::fs::write(&file, service.text(&frame, &socket)).expect("write the configuration");
+        let socket = admin_socket(&file);
+        std::fs::write(&file, service.text(&frame)).expect("write the configuration");
         let balancer = Balancer::start_with(lab, &file)?;
         Ok(Self { balancer, frame, file, socket })
     }
@@ -72,7 +72,7 @@ impl Operator {
     /// The configuration of a service for this balancer.
     #[must_use]
     pub fn text(&self, service: &Service) -> String {
-        service.text(&self.frame, &self.socket)
+        service.text(&self.frame)
     }
 
     /// Writes the file, as a whole.

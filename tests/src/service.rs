@@ -1,7 +1,6 @@
 //! Configurations of one changing service: the lab's own frame around pools and VIPs that a test chooses.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use crate::flows::PORT;
 use crate::lab::VIP4;
@@ -78,13 +77,13 @@ impl Service {
     /// # Panics
     /// When `lab` has not the order of sections that the lab writes.
     #[must_use]
-    pub fn text(&self, lab: &str, socket: &Path) -> String {
+    pub fn text(&self, lab: &str) -> String {
         let (head, rest) = lab.split_once("pools:\n").expect("pools in the lab's configuration");
         let (_, tail) = rest.split_once("metrics:\n").expect("metrics in the lab's configuration");
         let head = head.replace("forwarding:\n", &format!("forwarding:\n{}", self.forwarding));
         let mut text = format!("{head}pools:\n");
         self.pools(&mut text).and_then(|()| self.vips(&mut text)).expect("write to a string");
-        text + &format!("admin:\n  socket: {{path: \"{}\"}}\nmetrics:\n{tail}", socket.display())
+        text + &format!("metrics:\n{tail}")
     }
 
     fn pools(&self, out: &mut String) -> std::fmt::Result {

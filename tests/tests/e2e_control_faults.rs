@@ -174,6 +174,7 @@ fn taken_socket((operator, lab): (Operator, Lab)) -> Result<(), Skip> {
     let state = lab.folder().join("other.state");
     let mut second = guideway()?;
     second.args(["run", "-c"]).arg(&other).arg("--state-dir").arg(&state).env("NO_COLOR", "1");
+    second.args(["--admin-socket", &socket]);
     let finished = run(&mut second, WAIT_LIMIT);
     assert!(
         !finished.timed_out && finished.status.code() == Some(1),
