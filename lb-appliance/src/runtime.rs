@@ -8,6 +8,7 @@ mod ports;
 mod probe;
 mod workers;
 
+use crate::admin;
 use crate::config::model::{Config, Idle};
 use crate::control::events::Kind;
 use crate::control::{Action, Boot, ConfigSource, Handle, Prepared, Start};
@@ -21,6 +22,7 @@ use probe::{DpdkPool, DpdkPort};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use workers::{WorkerPlan, Workers};
 
 /// Threads for what takes its time: builds of tables, files, commands of health checks.
@@ -33,6 +35,8 @@ pub struct Settings {
     pub path: PathBuf,
     /// Where state is kept.
     pub state_directory: PathBuf,
+    /// Where the admin socket is to be, if not where the configuration says.
+    pub admin_socket: Option<PathBuf>,
 }
 
 /// Runs the balancer until SIGTERM or SIGINT. `boot` is the configuration and how it was come by.
@@ -45,6 +49,11 @@ pub fn run(boot: Boot, settings: Settings) -> Result<()> {
         bail!("the configuration has no `dataplane.ports`: name at least one port with its `device` to run");
     }
     let listener = metrics::bind(config.metrics.listen)?;
+    let mut admin_settings = config.admin.clone();
+    if let Some(path) = settings.admin_socket {
+        admin_settings.socket.path = path;
+    }
+    let admin_listeners = admin::open(&admin_settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // For builds of tables and for files; they do not hold up the control thread.
@@ -80,7 +89,7 @@ pub fn run(boot: Boot, settings: Settings) -> Result<()> {
             metrics = %format_args!("http://{}/metrics", config.metrics.listen),
             "forwarding"
         );
-        serve_until_signal(handle, listener, Arc::clone(&sources)).await
+        serve_until_signal(handle, (listener, admin_listeners), Arc::clone(&sources)).await
     })?;
     sources.set_serving(false);
     tracing::info!(event = "stopping", signal, "stopping");
@@ -91,24 +100,56 @@ pub fn run(boot: Boot, settings: Settings) -> Result<()> {
 /// Serves metrics and changes until SIGTERM or SIGINT comes; SIGHUP reloads.
 async fn serve_until_signal(
     handle: Handle,
-    listener: std::net::TcpListener,
+    (metrics, admin): (std::net::TcpListener, admin::Listeners),
     sources: Arc<Sources>,
 ) -> Result<&'static str> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let reloading = handle.clone();
     let stop = async move {
         loop {
             tokio::select! {
                 _ = terminate.recv() => return "SIGTERM",
                 _ = interrupt.recv() => return "SIGINT",
                 _ = hangup.recv() => {
-                    tokio::spawn(reload(handle.clone()));
+                    tokio::spawn(reload(reloading.clone()));
                 }
             }
         }
     };
-    serve_until(stop, listener, sources).await
+    let (end, ended) = watch::channel(false);
+    let serving = async {
+        let metrics = metrics::serve(metrics, sources, until(ended.clone()));
+        let admin = admin::serve(handle, admin, until(ended.clone()));
+        // Neither is worth the traffic: if one ends by itself it is said, and forwarding goes on.
+        tokio::join!(async { said("metrics", metrics.await.map_err(anyhow::Error::from)) }, async {
+            said("admin API", admin.await.map_err(anyhow::Error::from))
+        },);
+    };
+    let signal = async {
+        let signal = stop.await;
+        end.send_replace(true);
+        signal
+    };
+    let (signal, ()) = tokio::join!(signal, serving);
+    Ok(signal)
+}
+
+/// Completes when the end has come.
+async fn until(mut ended: watch::Receiver<bool>) {
+    // A sender that is gone is an end as well.
+    let _ = ended.wait_for(|is_over| *is_over).await;
+}
+
+/// Logs how a server has ended.
+fn said(what: &str, result: Result<()>) {
+    match result {
+        Ok(()) => tracing::debug!(event = "server_stopped", what, "stopped"),
+        Err(error) => {
+            tracing::error!(event = "server_failed", what, error = %format_args!("{error:#}"), "ended by itself")
+        }
+    }
 }
 
 /// What SIGHUP means. What became of it is an event and in the log already.
@@ -125,30 +166,6 @@ async fn reload(handle: Handle) {
                 "{}",
                 finding.message
             );
-        }
-    }
-}
-
-/// Serves metrics until `stop` names the signal that came.
-async fn serve_until(
-    stop: impl Future<Output = &'static str>,
-    listener: std::net::TcpListener,
-    sources: Arc<Sources>,
-) -> Result<&'static str> {
-    let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
-    let serving = metrics::serve(listener, sources, async {
-        let _ = receiver.await;
-    });
-    tokio::pin!(serving, stop);
-    tokio::select! {
-        signal = &mut stop => {
-            drop(sender);
-            Ok(signal)
-        }
-        ended = &mut serving => {
-            // Metrics are not worth the traffic: say so, and go on forwarding.
-            tracing::error!(event = "metrics_stopped", result = ?ended, "the metrics server ended by itself");
-            Ok(stop.await)
         }
     }
 }

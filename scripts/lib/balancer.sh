@@ -24,7 +24,7 @@ balancer_join_tap() {
 balancer_start() {
 	local binary=$1 config=$2 pmd=$3 waited pid
 	# Not lab_ns: a function in the background is a shell of its own, and the pid must be guideway's.
-	ip netns exec "$LAB_PREFIX-lb" "$binary" run -c "$config" >"$LAB_DIR/guideway.log" 2>&1 </dev/null &
+	ip netns exec "$LAB_PREFIX-lb" "$binary" run -c "$config" --state-dir "$LAB_DIR/state" --admin-socket "$LAB_DIR/admin.sock" >"$LAB_DIR/guideway.log" 2>&1 </dev/null &
 	pid=$!
 	echo "$pid" >"$LAB_DIR/guideway.pid"
 	if [[ $pmd == tap ]]; then balancer_join_tap; fi

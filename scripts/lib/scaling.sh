@@ -60,7 +60,7 @@ scaling_start() {
 		die "guideway check refuses the configuration of $vips VIPs"
 	}
 	began=$EPOCHREALTIME
-	"$binary" run -c "$work/config.yaml" >"$work/log" 2>&1 </dev/null &
+	"$binary" run -c "$work/config.yaml" --state-dir "$work/state" --admin-socket "$work/admin.sock" >"$work/log" 2>&1 </dev/null &
 	SCALING_PID=$!
 	until curl --silent --fail --max-time 1 --output /dev/null "http://$SCALING_LISTEN/readyz"; do
 		kill -0 "$SCALING_PID" 2>/dev/null && awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN {exit b - a > 180}' || {

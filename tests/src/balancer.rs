@@ -48,7 +48,9 @@ impl Balancer {
         let config = config.to_string_lossy();
         // Beside the configuration, which is in a folder of this lab: no test finds what another has kept.
         let state = format!("{config}.state");
-        let arguments = ["run", "-c", &config, "--state-dir", &state];
+        let socket = admin_socket(Path::new(&*config));
+        let socket = socket.to_string_lossy();
+        let arguments = ["run", "-c", &config, "--state-dir", &state, "--admin-socket", &socket];
         let process = namespace.start(&program.to_string_lossy(), &arguments);
         let mut balancer = Self { process, namespace };
         let ready = wait_until(READY_LIMIT, || {
@@ -127,4 +129,11 @@ impl Balancer {
             finished
         })
     }
+}
+
+/// Where a balancer with this configuration has its admin socket: beside it, under a short name, because the path of
+/// a socket has 107 bytes at most.
+#[must_use]
+pub fn admin_socket(config: &Path) -> std::path::PathBuf {
+    config.with_extension("sock")
 }

@@ -8,6 +8,9 @@ use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// Open files that health checks and clients of a large installation take.
+const OPEN_FILES: u64 = 65_536;
+
 /// Arguments of `guideway run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -17,12 +20,16 @@ pub struct RunArgs {
     /// Where the last good configuration and persistent overrides are kept
     #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY", default_value = control::STATE_DIRECTORY_DEFAULT)]
     pub state_dir: PathBuf,
+    /// Admin socket, instead of the one that the configuration names
+    #[arg(long, value_name = "PATH", env = "GUIDEWAY_SOCKET")]
+    pub admin_socket: Option<PathBuf>,
 }
 
 /// Runs the balancer until a signal.
 pub fn run(arguments: &RunArgs) -> ExitCode {
     // Says everything about the file, whether or not there is an older one to go on with.
     let _ = super::load_config(&arguments.config);
+    crate::health::raise_open_files(OPEN_FILES);
     let store = Store::new(arguments.state_dir.clone());
     let boot = match Boot::load(&arguments.config, &store) {
         Ok(boot) => boot,
@@ -53,6 +60,7 @@ fn forward(boot: Boot, arguments: &RunArgs) -> anyhow::Result<()> {
     let settings = crate::runtime::Settings {
         path: arguments.config.clone(),
         state_directory: arguments.state_dir.clone(),
+        admin_socket: arguments.admin_socket.clone(),
     };
     crate::runtime::run(boot, settings)
 }

@@ -106,5 +106,6 @@ fn rebase(wanted: &Config, in_force: &Config) -> Result<Config, Problem> {
     config.forwarding.maglev.seed = in_force.forwarding.maglev.seed;
     config.forwarding.connections.per_worker = in_force.forwarding.connections.per_worker;
     config.metrics = in_force.metrics.clone();
+    config.admin = in_force.admin.clone();
     Ok(config)
 }

@@ -93,6 +93,7 @@ fn facts(config: &Config) -> Facts {
     for vip in &config.vips {
         add(format!("vip {}", vip.name), vip_fields(config, vip));
     }
+    add("admin".into(), vec![("admin", debug(&config.admin))]);
     add("metrics".into(), vec![("metrics", debug(&config.metrics))]);
     add(
         "logging".into(),
