@@ -151,6 +151,33 @@ impl Lab {
         [1, 2, 3].map(|number| Nginx::new(&self.folder, number))
     }
 
+    /// One more backend, by its number from 4 to 9: a namespace like the others, without nginx.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn extend(&self, number: u8, encap: Encap) {
+        let number = number.to_string();
+        let arguments = ["extend", "--id", &self.id, "--number", &number, "--encap", encap.name()];
+        run(lab_script().args(arguments), Duration::from_secs(60)).expect_success("scripts/lab extend");
+    }
+
+    /// Gives the balancer's kernel a way of its own to the backends, for health checks: its NIC belongs to DPDK.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn manage(&self) {
+        let (balancer, bridge) = (self.namespace("lb"), self.namespace("br"));
+        let cable =
+            ["link", "add", "mgmt0", "type", "veth", "peer", "name", "p-mgmt", "netns", bridge.name()];
+        let ip = |namespace: &Namespace, arguments: &[&str]| {
+            namespace.run("ip", arguments, Duration::from_secs(5)).expect_success("management cable");
+        };
+        ip(&balancer, &cable);
+        ip(&bridge, &["link", "set", "p-mgmt", "master", "br0", "up"]);
+        ip(&balancer, &["addr", "add", "198.51.100.12/24", "dev", "mgmt0"]);
+        ip(&balancer, &["link", "set", "mgmt0", "up"]);
+    }
+
     /// The configuration that `scripts/lab` wrote for this lab.
     #[must_use]
     pub fn config(&self) -> PathBuf {

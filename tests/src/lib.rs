@@ -7,11 +7,15 @@
 pub mod balancer;
 pub mod capture;
 pub mod client;
+pub mod flows;
 pub mod lab;
 pub mod netns;
 pub mod nginx;
+pub mod operator;
+pub mod peer;
 pub mod process;
 pub mod program;
 pub mod prom;
+pub mod service;
 pub mod skip;
 pub mod source;

@@ -1,6 +1,10 @@
 //! A web server of the lab, seen through its access log: who it says had asked.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::lab::Lab;
 
 /// One request as nginx logged it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +43,35 @@ impl Nginx {
     pub fn requests(&self) -> Vec<Request> {
         let log = std::fs::read_to_string(self.folder.join("access.log")).unwrap_or_default();
         log.lines().map(parse_line).collect()
+    }
+}
+
+impl Nginx {
+    /// Ends it at once, as a crash would.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill(&self) {
+        let file = self.folder.join("nginx.pid");
+        let master = std::fs::read_to_string(&file).expect("nginx runs");
+        let master = master.trim();
+        let children =
+            std::fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
+        for pid in std::iter::once(master).chain(children.split_whitespace()) {
+            let _ = Command::new("kill").args(["-KILL", pid]).status();
+        }
+        let _ = std::fs::remove_file(&file);
+    }
+
+    /// Starts it again in its namespace.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(&self, lab: &Lab) {
+        let (errors, configuration) = (self.folder.join("error.log"), self.folder.join("nginx.conf"));
+        let arguments = ["-e", &errors.to_string_lossy(), "-c", &configuration.to_string_lossy()];
+        let namespace = lab.namespace(&format!("web{}", self.number));
+        namespace.run("nginx", &arguments, Duration::from_secs(10)).expect_success("nginx");
     }
 }
 
