@@ -1,6 +1,6 @@
 //! The control plane without a dataplane, with its admin API: for `scripts/fuzz-api`, and to try clients on a laptop.
 //!
-//! `control_plane CONFIG` reads the configuration, its `admin` section included, and serves until standard input
+//! `control_plane CONFIG [STATE_DIRECTORY]` reads the configuration, its `admin` section included, and serves until standard input
 //! ends. There are no workers: nothing is forwarded, every change takes at once.
 
 use anyhow::{Context, Result, anyhow};
@@ -11,12 +11,13 @@ use std::path::PathBuf;
 use tokio::sync::oneshot;
 
 fn main() -> Result<()> {
-    let path = std::env::args_os().nth(1).map(PathBuf::from).context("usage: control_plane CONFIG")?;
+    let mut words = std::env::args_os().skip(1).map(PathBuf::from);
+    let path = words.next().context("usage: control_plane CONFIG [STATE_DIRECTORY]")?;
     let loaded =
         Loaded::file(&path).map_err(|problem| anyhow!("{}: {:?}", problem.detail, problem.findings))?;
     logging::start(&loaded.config.logging)?;
     let listeners = admin::open(&loaded.config.admin)?;
-    let start = Start { path, loaded, ports: Vec::new(), workers: 0, state_directory: None };
+    let start = Start { path, loaded, ports: Vec::new(), workers: 0, state_directory: words.next() };
     let control = Prepared::new(start).map_err(|problem| anyhow!("{}", problem.detail))?;
     let (stop, stopped) = oneshot::channel::<()>();
     std::thread::spawn(move || {

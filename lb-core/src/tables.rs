@@ -3,15 +3,20 @@
 //! A pure function of the [`Spec`]. Built off the workers, shared by all of them, never changed; a change
 //! of configuration or health is a new generation.
 
+mod layout;
+mod maglevs;
+
 use crate::clock::Timeouts;
 use crate::flow::FlowKey;
 use crate::hash::{FlowHash, FlowHasher};
 use crate::indexed::Indexed;
-use crate::maglev::{MaglevError, MaglevSeed, MaglevTable};
+use crate::maglev::{MaglevError, MaglevTable};
 use crate::record::{Record, RecordTail};
 use crate::service::{Duplicate, ServiceIndex, ServiceTable};
-use crate::spec::{PoolSpec, RECORDS_MAX, Spec};
+use crate::spec::{RECORDS_MAX, Spec};
 use crate::verdict::RecordIndex;
+pub use layout::Layout;
+use maglevs::{Built, Origin};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -35,38 +40,6 @@ pub struct RecordOwner {
     pub backend: usize,
 }
 
-/// Which number each service and each (service, backend) pair of a [`Spec`] has in the tables.
-///
-/// Connection entries and counters know numbers only, so a number must keep its meaning from one generation to
-/// the next, and must not be given away while entries refer to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Layout {
-    /// By service of the spec.
-    pub services: Vec<ServiceIndex>,
-    /// By service of the spec, then by backend of its pool.
-    pub records: Vec<Vec<RecordIndex>>,
-}
-
-impl Layout {
-    /// Numbers in the order of the spec, for tables that nothing came before.
-    ///
-    /// # Errors
-    /// As [`Tables::build`], for an unknown pool and for too many of anything.
-    pub fn dense(spec: &Spec) -> Result<Self, TablesError> {
-        let mut layout = Self::default();
-        let mut next = 0;
-        for (service, wanted) in spec.services.iter().enumerate() {
-            let pool = spec.pools.get(wanted.pool).ok_or(TablesError::UnknownPool { service })?;
-            let end = next + pool.backends.len();
-            let number = ServiceIndex::try_from(service).ok().filter(|_| end <= RECORDS_MAX);
-            layout.services.push(number.ok_or(TablesError::TooMany { records: end })?);
-            layout.records.push((next..end).map(|record| record as RecordIndex).collect());
-            next = end;
-        }
-        Ok(layout)
-    }
-}
-
 /// Everything that decides where packets go, ready for the packet path.
 #[derive(Clone, Debug)]
 pub struct Tables {
@@ -75,7 +48,7 @@ pub struct Tables {
     service_table: ServiceTable,
     /// By service number; numbers without a service are never asked for.
     services: Box<[Service]>,
-    maglev: Box<[MaglevTable]>,
+    maglev: Box<[Built]>,
     /// Record numbers of all services, each service's in the order of its pool.
     backends: Box<[RecordIndex]>,
     /// By record number; a number without a record is dead.
@@ -84,26 +57,6 @@ pub struct Tables {
     owners: Box<[Option<RecordOwner>]>,
     layout: Layout,
     origin: Origin,
-}
-
-/// What the Maglev tables were made from, to tell which of them the next generation can share.
-#[derive(Clone, Debug, Default)]
-struct Origin {
-    seed: u128,
-    size: u32,
-    memberships: Box<[Membership]>,
-}
-
-impl Origin {
-    fn of(spec: &Spec) -> Self {
-        let memberships = spec.pools.iter().map(membership).collect();
-        Self { seed: spec.seed, size: spec.maglev_size, memberships }
-    }
-
-    /// True if tables of the same members are the same.
-    fn is_of(&self, spec: &Spec) -> bool {
-        (self.seed, self.size) == (spec.seed, spec.maglev_size)
-    }
 }
 
 /// Why a [`Spec`] makes no tables. The appliance's validation finds all of these first, with positions.
@@ -178,7 +131,7 @@ impl Tables {
             timeouts: spec.timeouts,
             service_table: build_service_table(spec, &layout)?,
             services: Box::default(),
-            maglev: build_maglev(spec, previous)?,
+            maglev: maglevs::build(spec, previous)?,
             backends: Box::default(),
             records: Indexed::zeroed(0),
             tails: Indexed::zeroed(0),
@@ -257,14 +210,14 @@ impl Tables {
     #[inline]
     pub fn select(&self, service: ServiceIndex, hash: FlowHash) -> Option<RecordIndex> {
         let service = self.services.get(usize::from(service))?;
-        let ordinal = self.maglev.get(service.pool as usize)?.lookup(hash.maglev())?;
+        let ordinal = self.maglev.get(service.pool as usize)?.table.lookup(hash.maglev())?;
         self.backends.get(service.first as usize + usize::from(ordinal)).copied()
     }
 
     /// Hints that the slot of a flow is needed within a few packets.
     #[inline(always)]
     pub(crate) fn prefetch_slot(&self, service: ServiceIndex, hash: FlowHash) {
-        self.maglev[self.services[usize::from(service)].pool as usize].prefetch(hash.maglev());
+        self.maglev[self.services[usize::from(service)].pool as usize].table.prefetch(hash.maglev());
     }
 
     /// True if flows of the service have connection entries.
@@ -311,32 +264,13 @@ impl Tables {
 
     /// The Maglev table of a pool.
     pub fn maglev(&self, pool: usize) -> Option<&MaglevTable> {
-        self.maglev.get(pool)
+        self.maglev.get(pool).map(|built| &built.table)
     }
-}
 
-/// What a Maglev table depends on besides seed and size: who takes part, in the order of the ordinals.
-type Membership = Vec<(IpAddr, u32)>;
-
-fn membership(pool: &PoolSpec) -> Membership {
-    pool.backends.iter().map(|backend| (backend.address, backend.table_weight())).collect()
-}
-
-fn build_maglev(spec: &Spec, previous: Option<&Tables>) -> Result<Box<[MaglevTable]>, TablesError> {
-    let seed = MaglevSeed::from_bytes(spec.seed.to_le_bytes());
-    let known: HashMap<&Membership, &MaglevTable> = previous
-        .filter(|previous| previous.origin.is_of(spec))
-        .map(|previous| previous.origin.memberships.iter().zip(&previous.maglev).collect())
-        .unwrap_or_default();
-    let build = |(pool, found): (usize, &PoolSpec)| {
-        if let Some(table) = known.get(&membership(found)) {
-            return Ok(MaglevTable::clone(table));
-        }
-        let identities = found.identities();
-        MaglevTable::build(seed, spec.maglev_size, &found.members(&identities))
-            .map_err(|error| TablesError::Maglev { pool, error })
-    };
-    spec.pools.iter().enumerate().map(build).collect()
+    /// Fingerprint of a pool's Maglev table, see [`MaglevTable::digest`].
+    pub fn maglev_digest(&self, pool: usize) -> Option<u64> {
+        self.maglev.get(pool).map(|built| built.digest)
+    }
 }
 
 fn build_service_table(spec: &Spec, layout: &Layout) -> Result<ServiceTable, TablesError> {

@@ -5,6 +5,7 @@ use super::routes;
 use crate::control::problem::ProblemCode;
 use crate::control::view::{Event, Problem};
 use std::collections::BTreeMap;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr};
 use utoipa::{IntoResponses, OpenApi};
@@ -33,7 +34,24 @@ pub(super) struct Base;
 
 /// The whole description, as `GET /openapi.json` serves it.
 pub fn document() -> utoipa::openapi::OpenApi {
-    routes::all().split_for_parts().1
+    let mut document = routes::all().split_for_parts().1;
+    for item in document.paths.paths.values_mut() {
+        let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        methods.into_iter().flatten().for_each(describe_success);
+    }
+    document
+}
+
+/// OpenAPI wants a description of every response; a success is what the operation is for.
+fn describe_success(operation: &mut Operation) {
+    let summary = operation.summary.clone().unwrap_or_default();
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            response.description.clone_from(&summary);
+        }
+    }
 }
 
 /// Refusals of a request that only reads.

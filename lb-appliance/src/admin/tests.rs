@@ -331,6 +331,10 @@ fn the_description_is_valid_enough_to_name_every_route_once() {
             let id = operation["operationId"].as_str().expect("an id");
             assert!(ids.insert(id.to_owned()), "{id} twice");
             assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let description = response["description"].as_str().unwrap_or_default();
+                assert!(!description.is_empty(), "{method} {path}: {status} has no description");
+            }
             assert!(operation["responses"]["200"].is_object() && operation["responses"]["400"].is_object());
         }
     }

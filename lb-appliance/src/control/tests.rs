@@ -301,3 +301,16 @@ async fn restart_only_keys_are_named_and_wait() {
         "the hash of live flows is not changed under them"
     );
 }
+
+#[test]
+fn every_refusal_and_every_event_is_documented() {
+    let page = include_str!("../../../docs/control-plane.md");
+    for code in problem::ProblemCode::ALL {
+        let row = format!("| `{}` | {} |", code.id(), code.status());
+        assert!(page.contains(&row), "docs/control-plane.md has no row `{row}`");
+    }
+    for kind in events::Kind::ALL {
+        let row = format!("| `{}` | {} |", kind.name(), kind.severity().name());
+        assert!(page.contains(&row), "docs/control-plane.md has no row `{row}`");
+    }
+}

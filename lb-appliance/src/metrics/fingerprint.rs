@@ -5,7 +5,7 @@
 //! number, which anybody may read, tells nothing about the seed. Layout in `docs/metrics.md`.
 
 use lb_core::hash::FLOW_HASH_VERSION;
-use lb_core::spec::{PoolSpec, ServiceSpec, Spec};
+use lb_core::spec::{ServiceSpec, Spec};
 use lb_core::tables::Tables;
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
@@ -19,7 +19,7 @@ const ANY_PORT: u16 = 0;
 /// The forwarding hash of `tables`, built from `spec`: 16 hexadecimal digits.
 pub fn forwarding_hash(spec: &Spec, tables: &Tables) -> String {
     let digests: Vec<u64> =
-        spec.pools.iter().enumerate().map(|(index, pool)| digest(tables, index, pool)).collect();
+        (0..spec.pools.len()).map(|pool| tables.maglev_digest(pool).unwrap_or_default()).collect();
     let mut rows: Vec<Vec<u8>> = spec.services.iter().flat_map(|service| rows(service, &digests)).collect();
     rows.sort_unstable();
     let mut hasher = SipHasher24::new_with_keys(spec.seed as u64, (spec.seed >> 64) as u64);
@@ -48,10 +48,4 @@ fn rows(service: &ServiceSpec, digests: &[u64]) -> Vec<Vec<u8>> {
         row
     };
     service.addresses.iter().flat_map(|address| ports.iter().map(move |port| row(address, port))).collect()
-}
-
-/// Digest of a pool's Maglev table; 0 where there is none.
-fn digest(tables: &Tables, index: usize, pool: &PoolSpec) -> u64 {
-    let identities = pool.identities();
-    tables.maglev(index).map_or(0, |table| table.digest(&pool.members(&identities)))
 }

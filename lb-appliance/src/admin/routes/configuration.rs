@@ -37,10 +37,10 @@ pub(super) async fn config(State(admin): State<Arc<Admin>>) -> Document<ConfigDo
 #[into_params(parameter_in = Query)]
 pub(super) struct SourceParams {
     /// What messages call the text of the body.
-    #[param(max_length = 255)]
+    #[param(max_length = 200)]
     name: Option<String>,
     /// Absolute path of a file on the balancer's host, instead of a text.
-    #[param(max_length = 4096, example = "/etc/guideway/next.yaml")]
+    #[param(max_length = 1000, example = "/etc/guideway/next.yaml")]
     file: Option<String>,
 }
 
@@ -81,7 +81,7 @@ fn name(given: Option<String>) -> String {
 #[into_params(parameter_in = Query)]
 pub(super) struct FileParams {
     /// Absolute path of a file on the balancer's host; the running file unless given.
-    #[param(max_length = 4096, example = "/etc/guideway/next.yaml")]
+    #[param(max_length = 1000, example = "/etc/guideway/next.yaml")]
     file: Option<String>,
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn diff_text(
 #[into_params(parameter_in = Query)]
 pub(super) struct CheckParams {
     /// What messages call the text of the body.
-    #[param(max_length = 255)]
+    #[param(max_length = 200)]
     name: Option<String>,
 }
 
@@ -160,10 +160,10 @@ pub(super) struct ApplyParams {
     #[serde(default, deserialize_with = "switch")]
     force: bool,
     /// What messages call the text of the body.
-    #[param(max_length = 255)]
+    #[param(max_length = 200)]
     name: Option<String>,
     /// Absolute path of a file on the balancer's host, instead of a text.
-    #[param(max_length = 4096)]
+    #[param(max_length = 1000)]
     file: Option<String>,
 }
 

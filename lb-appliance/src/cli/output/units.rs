@@ -99,7 +99,7 @@ mod tests {
         ] {
             assert_eq!(count(number), text, "{number}");
         }
-        assert_eq!(rate(3.14), "3.1");
+        assert_eq!(rate(3.16), "3.2");
         assert_eq!(bytes(1_500), "1.50 kB");
         assert_eq!(bit_rate(150_000_000.0), "1.20 Gb/s");
     }
