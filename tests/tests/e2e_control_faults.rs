@@ -147,7 +147,6 @@ fn full_disk((operator, lab): (Operator, Lab)) -> Result<(), Skip> {
         "{:?}",
         operator.events()
     );
-    symlink("/dev/full", std::path::Path::new(&state).join("overrides.new")).ok();
     let finished = operator.command(&["backend", "drain", "echo/web-1", "--persist"]);
     assert!(
         !finished.status.success() && finished.stderr.contains("nothing was changed"),
