@@ -18,6 +18,9 @@ const LIVE_FLOWS: u16 = 4_000;
 /// Slots are forecast for all flows there could be; so many show them with an error of 0.4 points (one deviation).
 const NEW_FLOWS: u16 = 12_000;
 
+/// A change of the service.
+type Change = fn(Service) -> Service;
+
 /// What `diff` says of the UDP VIP.
 #[derive(Debug)]
 struct Forecast {
@@ -67,7 +70,7 @@ fn live_flows(lab: &Lab) -> Result<(), Skip> {
     assert!(wait_until(Duration::from_secs(10), counted), "every flow has an entry");
 
     // What moves no live flow, what moves those of one backend, and a backend that comes back.
-    let steps: [(&str, fn(Service) -> Service, bool); 5] = [
+    let steps: [(&str, Change, bool); 5] = [
         ("weight of web-1 100 to 30", |service| service.weight(1, 30), false),
         ("web-2 drains", |service| service.state(2, "drain"), false),
         ("web-3 disabled", |service| service.state(3, "disabled"), true),
@@ -104,7 +107,7 @@ fn new_flows(lab: &Lab) -> Result<(), Skip> {
     flows.open_udp(NEW_FLOWS, FIRST_PORT);
     let mut before = flows.check_udp(3);
     answered(&before);
-    let steps: [(&str, fn(Service) -> Service); 2] = [
+    let steps: [(&str, Change); 2] = [
         ("weight of web-1 100 to 30", |service| service.weight(1, 30)),
         ("web-2 drains and web-3 is removed", |service| service.state(2, "drain").without(3)),
     ];
