@@ -102,29 +102,40 @@ fn survives(lab: &Lab, mut echoes: Vec<Echo>) -> Result<(), Skip> {
     Ok(())
 }
 
+/// Ends what goes on meanwhile, also when the work panics: otherwise a failure would hang.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Does `look` again and again, once at least, while `work` is done; what the looks have seen.
+fn meanwhile<T: Send>(mut look: impl FnMut() -> T + Send, work: impl FnOnce()) -> Vec<T> {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let mut seen = vec![look()];
+            while !is_over.load(Ordering::Relaxed) {
+                seen.push(look());
+            }
+            seen
+        });
+        let over = Over(&is_over);
+        work();
+        drop(over);
+        client.join().expect("the client's thread")
+    })
+}
+
 /// Reloads in a row, between two files in turn, while every connection talks.
 fn storm(operator: &Operator, flows: &mut Flows, services: &[Service; 2]) {
     let start = Instant::now();
-    let is_over = AtomicBool::new(false);
-    let looks = std::thread::scope(|scope| {
-        let client = scope.spawn(|| {
-            let mut looks = Vec::new();
-            while !is_over.load(Ordering::Relaxed) || looks.is_empty() {
-                looks.push(flows.check_tcp());
-            }
-            looks
-        });
-        for round in 0..RELOADS {
-            operator.change(&services[round % 2]);
-        }
-        is_over.store(true, Ordering::Relaxed);
-        client.join().expect("the client's thread")
-    });
-    eprintln!(
-        "{RELOADS} reloads in {:.1} s, {} looks at all connections meanwhile",
-        start.elapsed().as_secs_f64(),
-        looks.len()
-    );
+    let reload = || (0..RELOADS).for_each(|round| operator.change(&services[round % 2]));
+    let looks = meanwhile(|| flows.check_tcp(), reload);
+    let seconds = start.elapsed().as_secs_f64();
+    eprintln!("{RELOADS} reloads in {seconds:.1} s, {} looks at all connections meanwhile", looks.len());
     assert!(looks.iter().all(|look| look.dead() == 0), "a connection broke during the reloads");
     none_broken(&flows.check_tcp(), &[], "after the reloads");
 }
@@ -192,29 +203,25 @@ fn reloads_without_loss(lab: &Lab) -> Result<(), Skip> {
     ];
     for (step, changed_idle_vips, weight) in steps {
         operator.write(&operator.text(&Service { changed_idle_vips, ..service.clone().weight(1, weight) }));
-        let is_over = AtomicBool::new(false);
-        let (asked, took) = std::thread::scope(|scope| {
-            let client = scope.spawn(|| {
-                let mut asked = 0;
-                while !is_over.load(Ordering::Relaxed) {
-                    let survey = flows.check_udp(1);
-                    assert_eq!(survey.dead(), 0, "{step}: a packet was lost");
-                    asked += survey.0.len();
-                }
-                asked
-            });
-            // Traffic before and after it as well.
-            std::thread::sleep(Duration::from_millis(300));
-            let (applied, took) = operator.ask_timed(&["reload"]);
-            assert_eq!(applied["seen"], applied["workers"], "{applied}");
-            std::thread::sleep(Duration::from_millis(300));
-            is_over.store(true, Ordering::Relaxed);
-            (client.join().expect("the client's thread"), took)
-        });
-        eprintln!(
-            "{backends} backends in {} VIPs, {step}: {took:.0?}, {asked} datagrams answered",
-            IDLE_VIPS + 2
+        let mut took = Duration::ZERO;
+        let looks = meanwhile(
+            || flows.check_udp(1),
+            || {
+                // Traffic before and after it as well.
+                std::thread::sleep(Duration::from_millis(300));
+                let (applied, time) = operator.ask_timed(&["reload"]);
+                assert_eq!(applied["seen"], applied["workers"], "{applied}");
+                took = time;
+                std::thread::sleep(Duration::from_millis(300));
+            },
         );
+        let (asked, lost) = (looks.len() * looks[0].0.len(), looks.iter().map(Survey::dead).sum::<usize>());
+        eprintln!(
+            "{backends} backends in {} VIPs, {step}: {:.2} s, {asked} datagrams, {lost} lost",
+            IDLE_VIPS + 2,
+            took.as_secs_f64()
+        );
+        assert_eq!(lost, 0, "{step}: packets lost");
         assert!(took < RELOAD_LIMIT, "{step}: {took:?}");
     }
     let scrape = operator.balancer.metrics_at_rest();
