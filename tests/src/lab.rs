@@ -116,9 +116,10 @@ impl Lab {
         ] {
             require_program(program, package)?;
         }
-        require_namespaces()?;
         let lock = File::create(std::env::temp_dir().join("gwlab.lock")).expect("lock file");
         lock.lock().expect("lock");
+        // Under the lock: tests of one process side by side try the same name.
+        require_namespaces()?;
         let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let outer = if outer == Outer::V6 { "v6" } else { "v4" };
         let finished = run(
