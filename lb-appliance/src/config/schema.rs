@@ -310,7 +310,7 @@ mod tests {
                 json!({"anyOf": [{"type": "number"}, {"type": "string"}]}),
             ),
             ("list of texts", json!({"type": "array", "items": {"type": "string"}})),
-            ("absolute path", json!({"type": "string"})),
+            ("absolute path", json!({"type": "string", "pattern": "^/.*[^/]$"})),
             ("something new", json!({})),
         ] {
             assert_eq!(Value::Object(kind(text)), expected, "{text}");

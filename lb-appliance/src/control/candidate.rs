@@ -2,7 +2,8 @@
 //!
 //! Runs on a thread of its own, because Maglev tables take their time; what it needs is handed to it by value.
 
-use super::effective::{self, EffectivePool, Knowledge};
+use super::effective::{self, EffectivePool, Factors, Knowledge};
+use super::factors;
 use super::ledger::Ledger;
 use super::loaded::Loaded;
 use super::numbers::Numbers;
@@ -14,6 +15,7 @@ use crate::instruments::WorkerInstruments;
 use crate::metrics::forwarding_hash;
 use crate::plan::{Plan, PortFacts};
 use lb_core::tables::{Tables, TablesError};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What the next generation is made from.
@@ -28,6 +30,8 @@ pub(super) struct Ground {
     /// The tables in force.
     pub(super) tables: Option<Arc<Tables>>,
     pub(super) workers: Vec<Arc<WorkerInstruments>>,
+    /// Backends that take new flows now; `None` before the first generation, when nobody rises slowly.
+    pub(super) served: Option<HashSet<(String, String)>>,
 }
 
 /// A generation that could be published.
@@ -41,6 +45,8 @@ pub(super) struct Candidate {
     pub(super) forwarding_hash: String,
     pub(super) numbers: Numbers,
     pub(super) ledger: Ledger,
+    /// Factors on weights, those of backends that begin to rise included.
+    pub(super) factors: HashMap<(String, String), Factors>,
 }
 
 impl Candidate {
@@ -49,14 +55,18 @@ impl Candidate {
         ground: Ground,
         loaded: Loaded,
         overrides: &Overrides,
-        known: &Knowledge,
+        mut known: Knowledge,
     ) -> Result<Self, Problem> {
-        let Ground { in_force, ports, mut numbers, mut ledger, tables: previous, workers } = ground;
+        let Ground { in_force, ports, mut numbers, mut ledger, tables: previous, workers, served } = ground;
         let config = match in_force {
             Some(in_force) => Arc::new(rebase(&loaded.config, &in_force)?),
             None => Arc::clone(&loaded.config),
         };
-        let pools = effective::effective(&config, overrides, known);
+        let mut pools = effective::effective(&config, overrides, &known);
+        // Who comes up has its small share from the first packet on.
+        if factors::begin_rising(&config, &pools, served.as_ref(), &mut known.factors) {
+            pools = effective::effective(&config, overrides, &known);
+        }
         let mut plan = Plan::new(&config, &ports);
         effective::apply(&pools, &mut plan.spec);
         let layout = numbers.assign(&plan.spec, &plan.names.vips, &workers, &mut ledger).map_err(|_| {
@@ -67,7 +77,8 @@ impl Candidate {
         let tables = Tables::build_with(&plan.spec, layout, previous.as_deref()).map_err(unbuildable)?;
         ledger.note_headers(&tables, &workers);
         let forwarding_hash = forwarding_hash(&plan.spec, &tables);
-        Ok(Self { loaded, config, pools, plan, tables: Arc::new(tables), forwarding_hash, numbers, ledger })
+        let (tables, factors) = (Arc::new(tables), known.factors);
+        Ok(Self { loaded, config, pools, plan, tables, forwarding_hash, numbers, ledger, factors })
     }
 }
 

@@ -227,11 +227,12 @@ impl Controller {
             ledger: Clone::clone(&running.ledger),
             tables: Some(Arc::clone(&running.tables)),
             workers: running.vitals.workers.clone(),
+            served: self.movers.served(),
         };
         let mut known = self.known.clone();
         // A backend that has just got a check is unknown until its first result.
         known.expect_checks(&loaded.config);
-        off_thread(move || Candidate::build(ground, loaded, &overrides, &known)).await?
+        off_thread(move || Candidate::build(ground, loaded, &overrides, known)).await?
     }
 
     async fn read(&self, source: ConfigSource) -> Result<Loaded, Problem> {
@@ -244,6 +245,7 @@ impl Controller {
         let before = self.current();
         let generation = self.publisher.publish(Arc::clone(&candidate.tables));
         self.numbers = candidate.numbers;
+        self.known.factors = candidate.factors;
         self.update(|next| {
             next.generation = generation;
             next.loaded = candidate.loaded;

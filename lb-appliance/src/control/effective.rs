@@ -97,10 +97,17 @@ pub struct EffectivePool {
     pub backends: Vec<Effective>,
 }
 
+impl Effective {
+    /// True if it takes new flows.
+    pub fn is_serving(&self) -> bool {
+        self.state == BackendState::Active && self.table_weight > 0
+    }
+}
+
 impl EffectivePool {
     /// Backends that take new flows.
     pub fn serving(&self) -> usize {
-        self.backends.iter().filter(|one| one.state == BackendState::Active && one.table_weight > 0).count()
+        self.backends.iter().filter(|one| one.is_serving()).count()
     }
 
     /// True if new flows find a backend and the quorum is met.

@@ -88,7 +88,12 @@ impl<'a> Explainer<'a> {
         if let Some(at) = position {
             self.explain_slot(at, hash, &mut explanation);
         }
-        self.explain_verdict(verdict, entry, packets[0].frame(), &mut explanation);
+        self.explain_verdict(
+            verdict,
+            entry.filter(|_| !opens_tcp(flow)),
+            packets[0].frame(),
+            &mut explanation,
+        );
         explanation
     }
 
@@ -98,7 +103,7 @@ impl<'a> Explainer<'a> {
             Some(entry) => {
                 let to = self.record_name(entry.record);
                 let is_followed = verdict == Verdict::Forward(entry.record);
-                match (is_followed, flow.opens) {
+                match (is_followed, opens_tcp(flow)) {
                     (true, false) => format!("leads to {to}"),
                     (true, true) => format!("leads to {to}, but a SYN opens anew; the hash picks the same"),
                     (false, true) => format!("leads to {to}, but a SYN opens anew: not followed"),
@@ -123,6 +128,7 @@ impl<'a> Explainer<'a> {
         into.step("maglev", format!("slot {slot} of {} belongs to {name}", table.size()));
     }
 
+    /// `entry` is one that may be followed.
     fn explain_verdict(&self, verdict: Verdict, entry: Option<Entry>, frame: &[u8], into: &mut Explanation) {
         let Verdict::Forward(record) = verdict else {
             let help = match verdict {
@@ -136,7 +142,7 @@ impl<'a> Explainer<'a> {
         };
         let Some(owner) = self.tables.owner(record) else { return };
         into.backend = self.names.backend(owner).map(Into::into);
-        let was_entry = entry.is_some_and(|entry| entry.record == record) && !into.opens_anew();
+        let was_entry = entry.is_some_and(|entry| entry.record == record);
         into.by = Some(if was_entry { "connection" } else { "maglev" }.into());
         let backend = &self.spec.pools[owner.pool].backends[owner.backend];
         into.step("backend", format!("{} at {}", self.record_name(record), backend.address));
@@ -159,11 +165,11 @@ impl Explanation {
     fn step(&mut self, stage: &str, result: String) {
         self.steps.push(Step { stage: stage.into(), result });
     }
+}
 
-    /// True if the entry was not what decided.
-    fn opens_anew(&self) -> bool {
-        self.steps.iter().any(|step| step.stage == "connection" && step.result.contains("opens anew"))
-    }
+/// True for packets that never follow an entry.
+fn opens_tcp(flow: Flow) -> bool {
+    flow.opens && flow.protocol == lb_core::wire::PROTOCOL_TCP
 }
 
 fn key(flow: Flow) -> FlowKey {

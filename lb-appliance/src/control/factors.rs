@@ -5,6 +5,7 @@
 use super::effective::{EffectivePool, Factors};
 use super::numbers::active;
 use super::running::Running;
+use crate::config::Config;
 use crate::config::model::{AdaptiveWeights, LoadSource};
 use crate::health::Snapshot;
 use crate::weights;
@@ -37,6 +38,41 @@ struct Adaptive {
     reported: HashMap<IpAddr, SystemTime>,
 }
 
+/// The backends that rise slowly from now on: those that take new flows by `pools` and did not before, beside others
+/// that do.
+fn rising<'a>(
+    config: &'a Config,
+    pools: &'a [EffectivePool],
+    served: Option<&'a HashSet<Name>>,
+) -> impl Iterator<Item = (Name, Ramp)> + 'a {
+    config.pools.iter().zip(pools).flat_map(move |(pool, effective)| {
+        let ramp = pool.slow_start.as_ref().filter(|_| effective.serving() > 1).map(weights::ramp);
+        pool.backends.iter().zip(&effective.backends).filter_map(move |(backend, one)| {
+            let name = (pool.name.clone(), backend.name.clone());
+            let is_new = one.is_serving() && served.is_some_and(|served| !served.contains(&name));
+            ramp.filter(|_| is_new).map(|ramp| (name, ramp))
+        })
+    })
+}
+
+/// Puts the first factor of those that begin to rise among `factors`; true if there are any.
+pub(super) fn begin_rising(
+    config: &Config,
+    pools: &[EffectivePool],
+    served: Option<&HashSet<Name>>,
+    factors: &mut HashMap<Name, Factors>,
+) -> bool {
+    let mut is_any = false;
+    for (name, ramp) in rising(config, pools, served) {
+        let slow_start = ramp.factor(Duration::ZERO);
+        let factor = factors.entry(name).or_default();
+        factor.slow_start = slow_start;
+        factor.reasons.insert(0, format!("slow start: x {slow_start}"));
+        is_any = true;
+    }
+    is_any
+}
+
 /// All that changes weights.
 #[derive(Debug, Default)]
 pub(super) struct Movers {
@@ -49,32 +85,26 @@ pub(super) struct Movers {
 impl Movers {
     /// Takes note of a new generation: who has come up, who is gone, whose settings are others.
     pub(super) fn note(&mut self, running: &Running, now: Duration) {
+        let started: Vec<_> = rising(&running.config, &running.pools, self.served.as_ref()).collect();
         let mut serving = HashSet::new();
-        for (at, pool) in running.config.pools.iter().enumerate() {
-            for (backend, effective) in pool.backends.iter().zip(&running.pools[at].backends) {
-                let name = (pool.name.clone(), backend.name.clone());
-                if effective.state != BackendState::Active || effective.table_weight == 0 {
-                    self.rising.remove(&name);
-                    continue;
-                }
-                let is_new = self.served.as_ref().is_some_and(|served| !served.contains(&name));
-                match &pool.slow_start {
-                    // With nobody else to serve, there is nothing to rise beside.
-                    Some(configured) if is_new && running.pools[at].serving() > 1 => {
-                        self.rising
-                            .insert(name.clone(), Rising { ramp: weights::ramp(configured), since: now });
-                    }
-                    Some(_) => {}
-                    None => {
-                        self.rising.remove(&name);
-                    }
-                }
-                serving.insert(name);
+        let mut slow = HashSet::new();
+        for (pool, effective) in running.config.pools.iter().zip(running.pools.iter()) {
+            let names = pool.backends.iter().map(|backend| (pool.name.clone(), backend.name.clone()));
+            let up = names.zip(&effective.backends).filter(|(_, one)| one.is_serving()).map(|(name, _)| name);
+            serving.extend(up);
+            if pool.slow_start.is_some() {
+                slow.insert(pool.name.as_str());
             }
         }
-        self.rising.retain(|name, _| serving.contains(name));
+        self.rising.retain(|name, _| serving.contains(name) && slow.contains(name.0.as_str()));
+        self.rising.extend(started.into_iter().map(|(name, ramp)| (name, Rising { ramp, since: now })));
         self.served = Some(serving);
         self.note_adaptive(running, now);
+    }
+
+    /// Backends that take new flows by the generation noted last.
+    pub(super) fn served(&self) -> Option<HashSet<Name>> {
+        self.served.clone()
     }
 
     fn note_adaptive(&mut self, running: &Running, now: Duration) {

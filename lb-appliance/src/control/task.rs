@@ -88,10 +88,11 @@ impl Prepared {
             ledger: Ledger::default(),
             tables: None,
             workers: Vec::new(),
+            served: None,
         };
         let mut known = Knowledge::default();
         known.expect_checks(&loaded.config);
-        let candidate = Candidate::build(ground, loaded, &overrides, &known)?;
+        let candidate = Candidate::build(ground, loaded, &overrides, known)?;
         let (publisher, subscribers) = publish(Arc::clone(&candidate.tables), workers);
         Ok(Self {
             path,

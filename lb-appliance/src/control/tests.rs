@@ -98,7 +98,8 @@ async fn a_broken_file_changes_nothing_and_every_finding_is_in_the_answer() {
     bench.write(&BASE.replace("10.0.1.13", "10.0.1.12").replace("pool: web", "pool: wbe"));
     let problem = bench.reload(false).await.unwrap_err();
     assert_eq!((problem.code.as_str(), problem.status), ("GW9004", 422));
-    let codes: Vec<_> = problem.findings.iter().map(|one| (one.code.as_str(), one.line)).collect();
+    let errors = problem.findings.iter().filter(|one| one.severity == "error");
+    let codes: Vec<_> = errors.map(|one| (one.code.as_str(), one.line)).collect();
     assert_eq!(codes, [("GW0204", Some(9)), ("GW0202", Some(11))]);
     let status = bench.handle.status();
     assert_eq!((status.generation, status.last_reload.unwrap().successful), (1, false));
@@ -313,4 +314,25 @@ fn every_refusal_and_every_event_is_documented() {
         let row = format!("| `{}` | {} |", kind.name(), kind.severity().name());
         assert!(page.contains(&row), "docs/control-plane.md has no row `{row}`");
     }
+}
+
+#[tokio::test]
+async fn a_backend_that_is_enabled_rises_from_its_first_packet_on() {
+    let bench = Bench::start();
+    bench
+        .write(&BASE.replace("    backends:", "    slow_start: {duration: 60s, start: 0.25}\n    backends:"));
+    bench.reload(false).await.unwrap();
+    let shares = |bench: &Bench| -> Vec<f64> {
+        bench.handle.pools()[0].backends.iter().map(|one| (one.share * 100.0).round()).collect()
+    };
+    assert_eq!(shares(&bench), [33.0, 33.0, 33.0], "nobody rises at the start, or because of a reload");
+    bench.change("web-2", drain()).await.unwrap();
+    assert_eq!(shares(&bench), [50.0, 0.0, 50.0]);
+    let generation = bench.handle.status().generation;
+    bench.change("web-2", BackendChange { clear: true, ..BackendChange::default() }).await.unwrap();
+    // 1 : 0.25 : 1, and by no generation in between.
+    assert_eq!(shares(&bench), [44.0, 11.0, 44.0]);
+    assert_eq!(bench.handle.status().generation, generation + 1);
+    let backend = &bench.handle.pools()[0].backends[1];
+    assert_eq!((backend.weight, backend.weight_reasons.len()), (25.0, 1), "{:?}", backend.weight_reasons);
 }

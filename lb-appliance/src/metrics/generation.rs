@@ -67,7 +67,7 @@ pub struct BackendInfo {
 
 impl BackendInfo {
     fn of(backend: &Effective) -> Self {
-        let is_up = backend.state == BackendState::Active && backend.table_weight > 0;
+        let is_up = backend.is_serving();
         let weight = if backend.state == BackendState::Active { backend.weight } else { 0.0 };
         Self { condition: BackendCondition::of(backend), is_up, weight }
     }

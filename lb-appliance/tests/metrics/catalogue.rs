@@ -1,6 +1,6 @@
 //! The catalogue against the scrape, against Prometheus' own linter, and against its own rules.
 
-use super::fixture::{CONFIG, sample, sources, sources_with, text};
+use super::fixture::{CONFIG, checked_sources, sample, sources, sources_with, text};
 use super::scrape::Scrape;
 use lb_appliance::metrics::catalogue::{Kind, Metric};
 use lb_appliance::metrics::{Exporter, Group, Selection};
@@ -56,7 +56,7 @@ fn promtool_would_have_something_to_say() {
 
 #[test]
 fn a_scrape_has_the_whole_catalogue_as_declared_and_nothing_else() {
-    let scrape = Scrape::parse(&text(&sources(), Selection::ALL));
+    let scrape = Scrape::parse(&text(&checked_sources(), Selection::ALL));
     let names: BTreeSet<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
     assert_eq!(names.len(), Metric::ALL.len(), "a name is declared twice");
     let found: BTreeSet<&str> = scrape.types.keys().map(String::as_str).collect();
@@ -85,7 +85,7 @@ fn names_keep_the_rules_of_the_house() {
 #[test]
 fn a_registry_takes_the_collector() {
     let registry = prometheus::Registry::new();
-    registry.register(Box::new(Exporter::new(sources()).expect("catalogue"))).expect("register");
+    registry.register(Box::new(Exporter::new(checked_sources()).expect("catalogue"))).expect("register");
     assert_eq!(registry.gather().len(), Metric::ALL.len());
 }
 
@@ -104,8 +104,9 @@ fn no_metric_comes_into_being_with_traffic() {
 
 #[test]
 fn a_selection_has_its_groups_and_the_node() {
+    let sources = checked_sources();
     for group in Group::NAMED {
-        let scrape = Scrape::parse(&text(&sources(), selection(&[group.name()])));
+        let scrape = Scrape::parse(&text(&sources, selection(&[group.name()])));
         let found: BTreeSet<&str> =
             scrape.types.keys().map(String::as_str).filter(|name| !name.starts_with("process_")).collect();
         let wanted = Metric::ALL.iter().filter(|metric| [Group::Node, group].contains(&metric.group()));

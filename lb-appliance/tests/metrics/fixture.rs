@@ -3,13 +3,15 @@
 //! Records are numbered service by service: web/web-1, web/web-2, api/web-1, api/web-2, dns/dns-1, dns/dns-2.
 
 use lb_appliance::config::{self, Config};
+use lb_appliance::health::{self, Engine, Options};
 use lb_appliance::instruments::{PoolProbe, PortIdentity, PortProbe, PortSample, WorkerInstruments};
 use lb_appliance::metrics::{Exporter, Generation, Identity, Selection, Sources};
 use lb_appliance::plan::{Plan, PortFacts};
 use lb_core::counters::WorkerCounters;
 use lb_core::tables::Tables;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::runtime::{Builder, Runtime};
 
 pub(crate) const CONFIG: &str = r#"
 version: 1
@@ -145,4 +147,26 @@ pub(crate) fn sources() -> Arc<Sources> {
 pub(crate) fn text(sources: &Arc<Sources>, selection: Selection) -> String {
     let exporter = Exporter::new(Arc::clone(sources)).expect("catalogue");
     String::from_utf8(exporter.text(selection).expect("encode")).expect("UTF-8")
+}
+
+/// The sources with one health check that has failed: such series are there for what is checked only.
+pub(crate) fn checked_sources() -> Arc<Sources> {
+    static RUNTIME: LazyLock<Runtime> =
+        LazyLock::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
+    let text = "version: 1\nforwarding: {encapsulation: {source: {ipv4: 198.51.100.11}}}\npools:\n\
+                - {name: web, encap: {ipip: {}}, backends: [{name: web-1, address: 10.0.1.11}], \
+                health_check: {command: [/bin/false]}}\nvips: []\n";
+    let (events, _) = tokio::sync::mpsc::channel(16);
+    let engine = Engine::spawn(RUNTIME.handle(), events, Options::default());
+    engine.set_targets(health::plan::targets(&config(text).pools));
+    RUNTIME.block_on(async {
+        let begin = Instant::now();
+        while engine.snapshot().rows[0].checks == 0 {
+            assert!(begin.elapsed() < Duration::from_secs(30), "no check has ended");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let sources = sources();
+    sources.set_health(engine);
+    sources
 }
