@@ -151,10 +151,12 @@ fn the_core_does_no_io_and_asks_no_clock() {
         "tracing",
         "tokio",
     ];
+    // Off the packet path, and each with its reason at the head of the file.
+    let excused = [("lb-core/src/publish.rs", "Mutex"), ("lb-core/src/tables/maglevs.rs", "std::thread")];
     let mut violations = Vec::new();
     for source in rust().into_iter().filter(|source| source.path.starts_with("lb-core/src/")) {
         let code = production(&source);
-        for word in forbidden {
+        for word in forbidden.into_iter().filter(|word| !excused.contains(&(source.path.as_str(), *word))) {
             let lines = lines_with(&code, word);
             violations.extend(lines.into_iter().map(|line| format!("{}:{line}: {word}", source.path)));
         }

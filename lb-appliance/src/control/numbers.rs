@@ -1,7 +1,8 @@
 //! Numbers of services and records that keep their meaning from one generation to the next.
 //!
 //! Connection entries and counters know a (VIP, backend) pair by its number only. A pair that goes keeps its number
-//! while numbers that nobody had yet last, so that a roll-back finds its flows and counts again. Only then is a
+//! while numbers that nobody had yet last, so that a roll-back finds its counts again, and those of its flows that the
+//! sweep has not met meanwhile (it removes entries of dead records). Only then is a
 //! number given away, and only one whose pair has no connection entry left on any worker.
 
 use super::ledger::Ledger;

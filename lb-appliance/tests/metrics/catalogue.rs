@@ -112,7 +112,7 @@ fn a_selection_has_its_groups_and_the_node() {
         let wanted = Metric::ALL.iter().filter(|metric| [Group::Node, group].contains(&metric.group()));
         assert_eq!(found, wanted.map(|metric| metric.name()).collect(), "{}", group.name());
     }
-    let both = Scrape::parse(&text(&sources(), selection(&["vips", "backends"])));
+    let both = Scrape::parse(&text(&sources, selection(&["vips", "backends"])));
     assert!(both.count("guideway_vip_info") > 0 && both.count("guideway_backend_up") > 0);
     assert_eq!(both.count("guideway_port_up") + both.count("guideway_worker_polls_total"), 0);
 }

@@ -1,4 +1,6 @@
 //! The Maglev tables of a generation: shared with the one before where nothing has changed, built where it has.
+//!
+//! On several threads if they are many, because a reload of a thousand pools waits for nothing else; no packet does.
 
 use super::{Tables, TablesError};
 use crate::maglev::{MaglevSeed, MaglevTable};
