@@ -102,9 +102,24 @@ fn facts(config: &Config) -> Facts {
     facts
 }
 
-/// A value without a text form of its own; changes of it are what matters, not its looks.
+/// A value without a text form of its own, as it would be written in a file, nearly.
 fn debug(value: impl std::fmt::Debug) -> String {
-    format!("{value:?}")
+    let (mut text, mut is_quoted, mut before) = (String::new(), false, ' ');
+    for character in format!("{value:?}").chars() {
+        if character == '"' && before != '\\' {
+            is_quoted = !is_quoted;
+        }
+        if !is_quoted && character.is_ascii_uppercase() {
+            if before.is_ascii_alphanumeric() {
+                text.push('_');
+            }
+            text.push(character.to_ascii_lowercase());
+        } else {
+            text.push(character);
+        }
+        before = character;
+    }
+    text
 }
 
 fn list<T: ToString>(values: &[T]) -> String {
@@ -232,6 +247,13 @@ mod tests {
                 "removed backend web/b None None None",
             ]
         );
+    }
+
+    #[test]
+    fn values_look_like_those_of_a_file_and_what_is_quoted_stays() {
+        assert_eq!(debug(model::Encap::Vxlan { vni: 7, port: 4789 }), "vxlan { vni: 7, port: 4789 }");
+        assert_eq!(debug(model::VipPorts::Any), "any");
+        assert_eq!(debug(Some("A \"Path\" B")), r#"some("A \"Path\" B")"#);
     }
 
     #[test]

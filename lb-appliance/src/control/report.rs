@@ -13,6 +13,7 @@ use super::view::{
 };
 use super::vital_signs;
 use crate::config::model;
+use crate::health::Cause;
 use lb_core::reason::DropReason;
 use lb_core::spec::BackendState;
 use lb_core::tables::Tables;
@@ -70,6 +71,19 @@ fn problems(running: &Running) -> Vec<String> {
         found.push(format!(
             "the configuration wants changes that take effect at the next restart: {}",
             what.join(", ")
+        ));
+    }
+    let health = running.vitals.health.snapshot();
+    let is_local =
+        |row: &&crate::health::Row| row.last.as_ref().is_some_and(|last| last.cause == Some(Cause::Local));
+    let local: Vec<_> = health.rows.iter().filter(is_local).collect();
+    if let Some(first) = local.first() {
+        let detail = first.last.as_ref().map_or("", |last| last.detail.as_str());
+        found.push(format!(
+            "{} health checks cannot be made from this host, the first of backend {}/{}: {detail}",
+            local.len(),
+            first.pool,
+            first.backend
         ));
     }
     let now = unix_seconds(SystemTime::now());

@@ -5,12 +5,37 @@ use super::numbers::active;
 use super::running::Running;
 use lb_core::spec::BackendState;
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 /// What has been said already.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     drained: HashSet<(String, String)>,
-    late: bool,
+    lateness: Lateness,
+}
+
+/// How long a worker may sleep and then take over tables, with much to spare.
+const LATE_AFTER: Duration = Duration::from_secs(2);
+
+/// Since when some worker is behind, and whether that has been said.
+#[derive(Debug, Default)]
+struct Lateness {
+    since: Option<Instant>,
+    is_said: bool,
+}
+
+impl Lateness {
+    /// Takes note of a look at `now`; true if it is to be said, once per occasion.
+    fn look(&mut self, is_behind: bool, now: Instant) -> bool {
+        if !is_behind {
+            *self = Self::default();
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        let is_news = !self.is_said && now.duration_since(since) >= LATE_AFTER;
+        self.is_said |= is_news;
+        is_news
+    }
 }
 
 impl Watch {
@@ -65,12 +90,11 @@ impl Watch {
             .filter(|(_, seen)| **seen < running.generation)
             .map(|(worker, _)| worker.label.as_str())
             .collect();
-        if !late.is_empty() && !self.late {
+        if self.lateness.look(!late.is_empty(), Instant::now()) {
             let message =
                 format!("worker {} still goes by older tables than {}", late.join(", "), running.generation);
             events.note(Kind::WorkerLate, "workers", &message);
         }
-        self.late = !late.is_empty();
     }
 }
 
@@ -101,5 +125,21 @@ fn note_vips(before: &Running, after: &Running, events: &EventLog) {
             (false, true) => events.note(Kind::VipUp, &object, "backends take its new connections again"),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleeping_worker_is_not_late_and_a_stuck_one_is_said_once() {
+        let (mut lateness, start) = (Lateness::default(), Instant::now());
+        assert!(!lateness.look(true, start), "it may be asleep");
+        assert!(!lateness.look(false, start + LATE_AFTER), "it was");
+        assert!(!lateness.look(true, start + LATE_AFTER * 2));
+        assert!(lateness.look(true, start + LATE_AFTER * 3));
+        assert!(!lateness.look(true, start + LATE_AFTER * 4), "once is enough");
+        assert!(!lateness.look(false, start + LATE_AFTER * 5));
     }
 }

@@ -39,7 +39,7 @@ causes! {
     Refused "refused" "Nothing listens on the port.";
     Timeout "timeout" "The time for the probe was over.";
     Reset "reset" "The peer closed the connection too early.";
-    Unreachable "unreachable" "No route, or a router said so.";
+    Unreachable "unreachable" "Nobody has the address, or a router said so.";
     Status "status" "The HTTP status is not among the expected ones.";
     Body "body" "The answer does not hold, or does not begin with, what is expected.";
     Tls "tls" "The TLS handshake failed.";

@@ -99,6 +99,9 @@ pub(super) fn named(error: &io::Error) -> Trouble {
         libc::EPERM,
         libc::EINVAL,
         libc::EAFNOSUPPORT,
+        // No route on this host, as before its interfaces are up: no word about the backend.
+        libc::ENETUNREACH,
+        libc::ENETDOWN,
     ];
     let cause = match error.kind() {
         _ if error.raw_os_error().is_some_and(|code| of_this_host.contains(&code)) => Cause::Local,
@@ -108,9 +111,7 @@ pub(super) fn named(error: &io::Error) -> Trouble {
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::NotConnected
         | io::ErrorKind::UnexpectedEof => Cause::Reset,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
-            Cause::Unreachable
-        }
+        io::ErrorKind::HostUnreachable => Cause::Unreachable,
         io::ErrorKind::TimedOut => Cause::Timeout,
         _ => Cause::Protocol,
     };
