@@ -7,7 +7,6 @@ use super::running::Running;
 use super::view::{ConnectionStatus, Flow, Problem};
 use crate::worker::control_line::Errand;
 use lb_core::conn::{Class, EntryView};
-use lb_core::flow::FlowKey;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -29,13 +28,7 @@ impl Errands {
         flow: Flow,
         is_deletion: bool,
     ) -> Result<Vec<(ConnectionStatus, Entry)>, Problem> {
-        let key = FlowKey {
-            source: flow.source.ip(),
-            destination: flow.destination.ip(),
-            source_port: flow.source.port(),
-            destination_port: flow.destination.port(),
-            protocol: flow.protocol,
-        };
+        let key = flow.key();
         let errand =
             |answer| if is_deletion { Errand::Delete(key, answer) } else { Errand::Find(key, answer) };
         self.ask(running, errand).await

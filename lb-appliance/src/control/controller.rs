@@ -68,7 +68,7 @@ impl Controller {
                 self.note_reload(&result);
                 result
             }
-            Action::Confirm => self.confirm(),
+            Action::Confirm => self.confirm().await,
             Action::Rollback => self.roll_back("operator").await,
             Action::ChangeBackend { pool, backend, change } => {
                 self.change_backend(pool, backend, change).await
@@ -130,7 +130,7 @@ impl Controller {
         Ok(applied)
     }
 
-    fn confirm(&mut self) -> Result<Applied, Problem> {
+    async fn confirm(&mut self) -> Result<Applied, Problem> {
         let running = self.current();
         if running.confirm_by.is_none() {
             return Err(problem(
@@ -140,7 +140,7 @@ impl Controller {
         }
         self.update(|next| next.confirm_by = None);
         self.events.note(Kind::Confirmed, "config", "the configuration on trial stays");
-        self.keep_last_good_soon();
+        self.keep_last_good().await;
         Ok(self.applied(
             "the configuration on trial stays".into(),
             Vec::new(),
@@ -181,15 +181,16 @@ impl Controller {
         overrides.change(name.clone(), &change, SystemTime::now());
         let configured = &running.config.pools[at].backends[ordinal];
         overrides.drop_needless(&name, AdminState::from(configured.state), configured.weight);
-        let was_kept = before.is_some_and(|word| word.persistent);
-        if change.lasting == Lasting::Persistent || was_kept {
-            self.keep_overrides(overrides.clone()).await?;
-        }
         let overrides = Arc::new(overrides);
         let candidate = self.build(running.loaded.clone(), Arc::clone(&overrides)).await?;
+        let was_kept = before.is_some_and(|word| word.persistent);
+        if change.lasting == Lasting::Persistent || was_kept {
+            // Last of what can fail, so that the disk never holds what was refused.
+            self.keep_overrides(Overrides::clone(&overrides)).await?;
+        }
         self.publish(candidate, Arc::clone(&overrides), |_| {});
         let after = overrides.get(&name).copied();
-        let changes = report::override_changes(&running, &self.current(), (at, ordinal), (before, after));
+        let changes = report::override_changes(&running, &self.current(), (at, ordinal));
         let mut message = report::backend_message(&self.current(), (at, ordinal), after);
         if self.current().pools[at].serving() == 0 {
             message += "; the pool now has no backend for new connections";
@@ -364,12 +365,8 @@ impl Controller {
         }
     }
 
-    /// Keeps what the process has started with.
-    pub(super) async fn keep_first(&mut self) {
-        self.keep_last_good().await;
-    }
-
-    async fn keep_last_good(&mut self) {
+    /// Keeps what is in force for a start with a broken file.
+    pub(super) async fn keep_last_good(&self) {
         let running = self.current();
         let Some(store) = self.store.clone() else { return };
         let path = self.path.clone();
@@ -377,17 +374,6 @@ impl Controller {
         if let Ok(Err(error)) = kept {
             self.events.note(Kind::NotKept, "state directory", &format!("{error:#}"));
         }
-    }
-
-    /// The same for a caller that must not wait.
-    fn keep_last_good_soon(&self) {
-        let (running, path) = (self.current(), self.path.clone());
-        let (Some(store), events) = (self.store.clone(), Arc::clone(&self.events)) else { return };
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = store.keep_last_good(&path, &running.loaded.files) {
-                events.note(Kind::NotKept, "state directory", &format!("{error:#}"));
-            }
-        });
     }
 
     async fn keep_overrides(&self, overrides: Overrides) -> Result<(), Problem> {

@@ -153,7 +153,12 @@ impl EventLog {
 
 /// Seconds since the Unix epoch.
 pub(crate) fn now_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    unix_seconds(SystemTime::now())
+}
+
+/// A moment in seconds since the Unix epoch.
+pub(crate) fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 #[cfg(test)]

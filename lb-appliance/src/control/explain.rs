@@ -15,7 +15,6 @@ use crate::plan::{Names, Plan};
 use lb_core::clock::Tick;
 use lb_core::conn::{Class, ConnTable};
 use lb_core::counters::WorkerCounters;
-use lb_core::flow::FlowKey;
 use lb_core::headers::PortFilter;
 use lb_core::hw::Level;
 use lb_core::packet::{Frame, Packet};
@@ -53,7 +52,7 @@ impl<'a> Explainer<'a> {
 
     /// What becomes of a packet of `flow` if its flow has `entry`.
     pub fn explain(&mut self, flow: Flow, entry: Option<Entry>) -> Explanation {
-        let (key, now) = (key(flow), Tick::default());
+        let (key, now) = (flow.key(), Tick::default());
         let hash = self.tables.hash(self.pipeline.level(), &key);
         if let Some(entry) = entry {
             self.pipeline.enter_flow(self.tables, &key, (entry.record, entry.class), now);
@@ -170,16 +169,6 @@ impl Explanation {
 /// True for packets that never follow an entry.
 fn opens_tcp(flow: Flow) -> bool {
     flow.opens && flow.protocol == lb_core::wire::PROTOCOL_TCP
-}
-
-fn key(flow: Flow) -> FlowKey {
-    FlowKey {
-        source: flow.source.ip(),
-        destination: flow.destination.ip(),
-        source_port: flow.source.port(),
-        destination_port: flow.destination.port(),
-        protocol: flow.protocol,
-    }
 }
 
 fn name_of(protocol: u8) -> &'static str {

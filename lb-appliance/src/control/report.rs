@@ -3,7 +3,7 @@
 use super::action::AdminState;
 use super::diff::{self, Side};
 use super::effective::Effective;
-use super::events::now_seconds;
+use super::events::{now_seconds, unix_seconds};
 use super::overrides::Override;
 use super::problem::{ProblemCode, problem};
 use super::running::Running;
@@ -45,10 +45,6 @@ pub(super) fn status(running: &Running) -> Status {
     }
 }
 
-fn unix_seconds(time: SystemTime) -> f64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
-
 /// What keeps the balancer from serving well.
 fn problems(running: &Running) -> Vec<String> {
     let mut found = Vec::new();
@@ -86,7 +82,7 @@ fn problems(running: &Running) -> Vec<String> {
             first.backend
         ));
     }
-    let now = unix_seconds(SystemTime::now());
+    let now = now_seconds();
     for worker in &running.vitals.workers {
         let age = now - worker.turns.heartbeat_unix_millis.get() as f64 / 1_000.0;
         if age >= crate::metrics::HEARTBEAT_SECONDS_MAX as f64 {
@@ -261,7 +257,6 @@ pub(super) fn override_changes(
     before: &Running,
     after: &Running,
     (pool, backend): (usize, usize),
-    _words: (Option<Override>, Option<Override>),
 ) -> Vec<Change> {
     let (old, new) = (&before.pools[pool].backends[backend], &after.pools[pool].backends[backend]);
     let names = &after.plan.names.pools[pool];

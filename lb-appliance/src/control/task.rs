@@ -176,7 +176,7 @@ impl Controller {
         let first = self.current();
         vital_signs::retarget(&first.vitals.health, &first);
         self.movers.note(&first, self.started.elapsed());
-        self.keep_first().await;
+        self.keep_last_good().await;
         let mut batch = Vec::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -266,13 +266,7 @@ async fn forecasts_agree_with_what_the_tables_then_do() {
         };
         let to = |running: &Running| {
             let flow = flow(number);
-            let key = lb_core::flow::FlowKey {
-                source: flow.source.ip(),
-                destination: flow.destination.ip(),
-                source_port: flow.source.port(),
-                destination_port: flow.destination.port(),
-                protocol: flow.protocol,
-            };
+            let key = flow.key();
             let record = running.tables.select(0, running.tables.hash(lb_core::hw::Level::detect(), &key));
             running
                 .tables

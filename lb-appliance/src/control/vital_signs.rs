@@ -2,14 +2,13 @@
 
 use super::action::AdminState;
 use super::effective::Vitality;
-use super::events::{EventLog, Kind};
+use super::events::{EventLog, Kind, unix_seconds};
 use super::running::Running;
 use super::view::{HealthStatus, ProbeReport, ProbeStep};
 use crate::health::plan::targets_where;
 use crate::health::{self, Administrative, EngineHandle, HealthEvent, Row, Snapshot};
 use lb_core::health::State;
 use std::collections::HashMap;
-use std::time::SystemTime;
 
 type Name = (String, String);
 
@@ -75,8 +74,10 @@ pub(super) fn note(events: &EventLog, event: &HealthEvent) {
 
 /// What is known of one backend, as a document. With an agent beside the probe, the worse of the two.
 pub(super) fn status(snapshot: &Snapshot, pool: &str, backend: &str) -> Option<HealthStatus> {
-    let rows = snapshot.rows.iter().filter(|row| row.pool == pool && row.backend == backend);
-    let row = rows.max_by_key(|row| (row.state == State::Down, row.probe != "agent"))?;
+    let row = snapshot
+        .of(pool, backend)
+        .iter()
+        .max_by_key(|row| (row.state == State::Down, row.probe != "agent"))?;
     let last = row.last.as_ref();
     Some(HealthStatus {
         probe: row.probe.into(),
@@ -116,8 +117,4 @@ pub(super) fn report(pool: String, backend: String, reports: &[health::ProbeRepo
         cause: worst.outcome.cause.map(|cause| cause.word().into()),
         steps,
     })
-}
-
-fn unix_seconds(time: SystemTime) -> f64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

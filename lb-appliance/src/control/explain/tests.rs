@@ -66,7 +66,7 @@ fn a_hundred_thousand_explanations_agree_with_the_pipeline_that_has_the_entry() 
     let mut seen = std::collections::BTreeMap::<String, usize>::new();
     for _ in 0..100_000 {
         let flow = flow(&mut random);
-        let (key, now) = (key(flow), Tick::default());
+        let (key, now) = (flow.key(), Tick::default());
         if random.random_bool(0.5) {
             // A state at random: any record there is, dead ones too, at any stage of its life.
             let record = random.random_range(0..tables.records().len() as u16);

@@ -1,5 +1,6 @@
 //! Documents about single flows, tables and probes.
 
+use lb_core::flow::FlowKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,6 +15,19 @@ pub struct Flow {
     pub protocol: u8,
     /// The packet opens a connection (SYN).
     pub opens: bool,
+}
+
+impl Flow {
+    /// Its 5-tuple, as the packet path knows it.
+    pub fn key(&self) -> FlowKey {
+        FlowKey {
+            source: self.source.ip(),
+            destination: self.destination.ip(),
+            source_port: self.source.port(),
+            destination_port: self.destination.port(),
+            protocol: self.protocol,
+        }
+    }
 }
 
 /// One step of a decision.

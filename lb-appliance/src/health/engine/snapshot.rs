@@ -80,8 +80,52 @@ pub struct Snapshot {
 impl Snapshot {
     /// The state of a backend over all its checks; `None` if it has none.
     pub fn state(&self, pool: &str, backend: &str) -> Option<State> {
-        let mut states = self.rows.iter().filter(|row| row.pool == pool && row.backend == backend).peekable();
-        states.peek()?;
-        Some(lb_core::health::combine(states.map(|row| row.state)))
+        let rows = self.of(pool, backend);
+        (!rows.is_empty()).then(|| lb_core::health::combine(rows.iter().map(|row| row.state)))
+    }
+
+    /// The rows of a backend. A search, not a walk: status asks for every one of ten thousand backends.
+    pub fn of(&self, pool: &str, backend: &str) -> &[Row] {
+        let name = |row: &Row| (row.pool.as_str(), row.backend.as_str()).cmp(&(pool, backend));
+        let first = self.rows.partition_point(|row| name(row).is_lt());
+        let len = self.rows[first..].partition_point(|row| name(row).is_eq());
+        &self.rows[first..first + len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(pool: &str, backend: &str, probe: &'static str) -> Row {
+        Row {
+            pool: pool.into(),
+            backend: backend.into(),
+            probe,
+            address: IpAddr::from([10, 0, 0, 1]),
+            state: State::Up,
+            since: None,
+            last: None,
+            agent: None,
+            checks: 0,
+            failures: Vec::new(),
+            late: 0,
+            changes: 0,
+        }
+    }
+
+    #[test]
+    fn the_rows_of_a_backend_are_those_that_a_walk_finds() {
+        let names = [("a", "1"), ("a", "1"), ("a", "10"), ("a", "2"), ("b", "1"), ("b", "1")];
+        let rows: Vec<Row> = names.iter().map(|(pool, backend)| row(pool, backend, "tcp")).collect();
+        let snapshot = Snapshot { rows, timings: Vec::new(), late: 0 };
+        for (pool, backend) in
+            [("a", "1"), ("a", "10"), ("a", "2"), ("b", "1"), ("a", "0"), ("c", "1"), ("", "")]
+        {
+            let walked: Vec<&Row> =
+                snapshot.rows.iter().filter(|row| row.pool == pool && row.backend == backend).collect();
+            assert_eq!(snapshot.of(pool, backend).iter().collect::<Vec<_>>(), walked, "{pool}/{backend}");
+            assert_eq!(snapshot.state(pool, backend).is_some(), !walked.is_empty());
+        }
     }
 }
