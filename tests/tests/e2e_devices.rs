@@ -103,7 +103,10 @@ fn pcap_port() -> Result<(), Skip> {
     fs::write(file("replay.yaml"), config(folder.path(), false)).expect("written");
 
     let mut command = guideway()?;
-    let process = Process::start(command.arg("run").arg("-c").arg(file("run.yaml")));
+    // In its own folder, not in the host's: a balancer may run there.
+    command.arg("run").arg("-c").arg(file("run.yaml"));
+    command.arg("--state-dir").arg(file("state")).arg("--admin-socket").arg(file("admin.sock"));
+    let process = Process::start(&mut command);
     // The driver writes through a buffer; the file is whole once the port is closed.
     assert!(wait_until(Duration::from_secs(20), || process.stderr_so_far().contains("forwarding")));
     std::thread::sleep(Duration::from_millis(500));
