@@ -156,8 +156,7 @@ impl<I: Isa> LoadedKeys<I> {
     pub(crate) fn v6_wire(&self, flow: &[u8; 40], protocol: u8, hash: &mut FlowHash) -> u64 {
         let part = |at: usize| flow[at..].first_chunk::<16>().expect("constant offsets");
         // Ports at bytes 8..12, as the last block wants them; what lies before them is cleared.
-        let last = self.isa.without_low(self.isa.load(part(24)));
-        let last = self.isa.with_last_word(last, DOMAIN_V6 | u32::from(protocol));
+        let last = self.isa.load_third(part(24), DOMAIN_V6 | u32::from(protocol));
         self.finish(self.isa.xor(self.absorb(part(0), part(16)), last), hash)
     }
 

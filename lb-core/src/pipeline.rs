@@ -63,13 +63,15 @@ struct Stage {
     plain_v6: Set,
     /// Packets that have a flow and are not plain.
     odd: Set,
-    /// Plain packets without an entry in their home line.
-    absent: Set,
+    /// Plain packets without an entry in their home line, some of whose flows live in their alternate line.
+    elsewhere: Set,
     /// Plain packets with an entry, and something out of the ordinary: flags, class, size, a dead record, or a
     /// buffer without room for the outer headers.
     unusual: Set,
     /// Plain packets without an entry.
     misses: Set,
+    /// New flows whose home line is full go to their alternate line.
+    may_go_elsewhere: bool,
 }
 
 /// The packet path of one worker with its connection table.
@@ -94,9 +96,10 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
             plain_v4: Set::default(),
             plain_v6: Set::default(),
             odd: Set::default(),
-            absent: Set::default(),
+            elsewhere: Set::default(),
             unusual: Set::default(),
             misses: Set::default(),
+            may_go_elsewhere: true,
         };
         counters.capacity.set(connections.capacity() as u64);
         Self { connections, stage: Box::new(stage), counters, mix: Mix::V4, level }
@@ -173,9 +176,10 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// The passes, each a function of its own: the loops need all registers.
     fn run(&mut self, level: Level) {
         self.stage.odd = Set::default();
-        self.stage.absent = Set::default();
+        self.stage.elsewhere = Set::default();
         self.stage.unusual = Set::default();
         self.stage.misses = Set::default();
+        self.stage.may_go_elsewhere = !self.connections.is_crowded();
         self.parse(level);
         let (v4, v6) = (self.stage.plain_v4, self.stage.plain_v6);
         if !v4.is_empty() {
@@ -185,7 +189,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             hw::run(level, Hits::<_, _, true>(self, v6));
         }
         let stage = &*self.stage;
-        let misses = match (stage.absent | stage.unusual | stage.odd).is_empty() {
+        let misses = match (stage.elsewhere | stage.misses | stage.unusual | stage.odd).is_empty() {
             true => 0,
             false => hw::run(level, Rest(self)),
         };

@@ -213,6 +213,11 @@ impl Line {
         self.rest >> entry & 1 != 0
     }
 
+    #[inline(always)]
+    pub(crate) fn is_full(&self) -> bool {
+        self.taken() == FULL
+    }
+
     /// Flows whose home is this line and that live elsewhere; [`OVERFLOW_MAX`] is any number.
     #[inline(always)]
     pub(super) fn overflow(&self) -> u16 {

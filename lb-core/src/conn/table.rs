@@ -100,10 +100,11 @@ impl Lines<'_> {
         self.0.prefetch_far(low);
     }
 
-    /// Hints that the alternate line of a flow is needed later in this burst.
+    /// Hints that the alternate line of a flow is needed later in this burst, if it `is_needed`; the caller has
+    /// just had the home line in hand.
     #[inline(always)]
-    pub(crate) fn prefetch_alternate(&self, tag: u64) {
-        self.0.prefetch_far(self.other(tag));
+    pub(crate) fn prefetch_alternate_if(&self, tag: u64, is_needed: bool) {
+        self.0.prefetch_far(if is_needed { self.other(tag) } else { tag as u32 });
     }
 
     #[inline(always)]
@@ -319,7 +320,7 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
             self.taken += 1;
             return Inserted::Fresh;
         }
-        let is_crowded = self.taken * 100 >= self.capacity() * RELOCATION_LOAD_MAX_PERCENT;
+        let is_crowded = self.is_crowded();
         let embryonic = self.line(home).embryonic();
         if is_crowded && embryonic != 0 {
             // What a flood does: one line per packet, and no loop.
@@ -327,6 +328,12 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
             return self.replace(home, entry, new, timeouts);
         }
         self.insert_hard(tag, placed, is_crowded, timeouts)
+    }
+
+    /// True at a load from which on a new flow pushes out an embryonic one at home, if it can.
+    #[inline(always)]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.taken * 100 >= self.capacity() * RELOCATION_LOAD_MAX_PERCENT
     }
 
     /// The rest of an insertion whose home line is full.

@@ -54,18 +54,20 @@ impl Size {
     }
 }
 
-/// What a protocol demands. Low half: an IPv4 datagram without options must be longer than this, bytes; an
-/// IPv6 one by 20 more. Highest byte: the TCP flags that matter.
-const fn protocol_rules() -> [u32; 256] {
+/// What a protocol demands. Low half: the length that the IP header gives must be greater than this, bytes; it
+/// counts `header_len` bytes of the header as well. Highest byte: the TCP flags that matter.
+const fn protocol_rules(header_len: usize) -> [u32; 256] {
     // No datagram is longer than that: not TCP or UDP, so not plain.
     let mut rules = [u16::MAX as u32; 256];
     let flags = (TCP_SYN | TCP_FIN | TCP_RST) as u32;
-    rules[PROTOCOL_TCP as usize] = (IPV4_LEN + TCP_LEN - 1) as u32 | flags << FLAGS_SHIFT;
-    rules[PROTOCOL_UDP as usize] = (IPV4_LEN + UDP_LEN - 1) as u32;
+    rules[PROTOCOL_TCP as usize] = (header_len + TCP_LEN - 1) as u32 | flags << FLAGS_SHIFT;
+    rules[PROTOCOL_UDP as usize] = (header_len + UDP_LEN - 1) as u32;
     rules
 }
 
-static RULES: [u32; 256] = protocol_rules();
+/// The total length of IPv4 counts the header, the payload length of IPv6 does not.
+static RULES_V4: [u32; 256] = protocol_rules(IPV4_LEN);
+static RULES_V6: [u32; 256] = protocol_rules(0);
 
 impl Size {
     /// From the length of the datagram and the four bytes that end with the TCP flags.
@@ -128,7 +130,7 @@ impl<I: Isa> Shapes<I> {
             return None;
         }
         let protocol = head[23];
-        let rule = RULES[usize::from(protocol)];
+        let rule = RULES_V4[usize::from(protocol)];
         let ip_len = u16::from_be_bytes(*bytes(head, 16));
         if ip_len <= rule as u16
             || usize::from(ip_len) > frame.len() - ETHERNET_LEN
@@ -149,14 +151,12 @@ impl<I: Isa> Shapes<I> {
             return None;
         }
         let protocol = head[20];
-        let rule = RULES[usize::from(protocol)];
-        let ip_len = u32::from(u16::from_be_bytes(*bytes(head, 18))) + IPV6_LEN as u32;
-        if ip_len - (IPV6_LEN - IPV4_LEN) as u32 <= u32::from(rule as u16)
-            || ip_len as usize > frame.len() - ETHERNET_LEN
-            // A larger datagram would not fit the 16 bits of a length, nor any port's MTU.
-            || ip_len > u32::from(u16::MAX)
-            || head[21] <= 1
-        {
+        let rule = RULES_V6[usize::from(protocol)];
+        let payload_len = u16::from_be_bytes(*bytes(head, 18));
+        let ip_len = u32::from(payload_len) + IPV6_LEN as u32;
+        // A larger datagram would not fit the 16 bits of a length, nor any port's MTU.
+        let room = (frame.len() - ETHERNET_LEN).min(usize::from(u16::MAX));
+        if payload_len <= rule as u16 || ip_len as usize > room || head[21] <= 1 {
             return None;
         }
         Some((Size::new(ip_len, bytes(head, L4_V6 + TCP_FLAGS - 3), rule), protocol, bytes(head, 22)))

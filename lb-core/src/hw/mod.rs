@@ -11,12 +11,16 @@ mod masked;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+#[cfg(target_arch = "x86_64")]
+mod x86v4;
 
 pub use chosen::{Chosen, chosen, chosen_ahead, first};
 pub use masked::Masked;
 pub use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub use x86::V3;
+#[cfg(target_arch = "x86_64")]
+pub use x86v4::V4;
 
 /// Byte offset of the six 32-bit tags in a table line; the match reads 32 bytes from there.
 pub const LINE_LO_OFFSET: usize = 24;
@@ -42,8 +46,8 @@ pub trait Isa: Copy {
     fn aes_round(self, state: Self::Block, key: Self::Block) -> Self::Block;
     /// The block with its bytes 12..16 replaced by `word`, little-endian.
     fn with_last_word(self, block: Self::Block, word: u32) -> Self::Block;
-    /// The block with its bytes 0..8 zero.
-    fn without_low(self, block: Self::Block) -> Self::Block;
+    /// A block of bytes 8..12 of memory, `word` in little-endian order behind them, and zeros in front.
+    fn load_third(self, bytes: &[u8; 16], word: u32) -> Self::Block;
     /// Bytes 0..8 as a little-endian word.
     fn low(self, block: Self::Block) -> u64;
     /// The block to memory; byte 0 is the lowest.
@@ -70,6 +74,9 @@ pub trait Kernel {
 /// What this CPU can do.
 #[derive(Clone, Copy, Debug)]
 pub enum Level {
+    /// x86-64-v4 (AVX-512) and AES-NI.
+    #[cfg(target_arch = "x86_64")]
+    V4(V4),
     /// x86-64-v3 and AES-NI.
     #[cfg(target_arch = "x86_64")]
     V3(V3),
@@ -80,16 +87,23 @@ pub enum Level {
 impl Level {
     /// The best level of the CPU that this runs on.
     pub fn detect() -> Self {
+        Self::all().next().unwrap_or(Self::Portable)
+    }
+
+    /// Every level of the CPU that this runs on, the best first. All give the same results.
+    pub fn all() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
-        if let Some(isa) = V3::detect() {
-            return Self::V3(isa);
-        }
-        Self::Portable
+        let fast = [V4::detect().map(Self::V4), V3::detect().map(Self::V3)];
+        #[cfg(not(target_arch = "x86_64"))]
+        let fast = [None];
+        fast.into_iter().flatten().chain([Self::Portable])
     }
 
     /// Name for logs and `bench`.
     pub const fn name(self) -> &'static str {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::V4(_) => "x86-64-v4+aes",
             #[cfg(target_arch = "x86_64")]
             Self::V3(_) => "x86-64-v3+aes",
             Self::Portable => "portable",
@@ -101,6 +115,8 @@ impl Level {
 #[inline]
 pub fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
     match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::V4(isa) => x86v4::run(isa, kernel),
         #[cfg(target_arch = "x86_64")]
         Level::V3(isa) => x86::run(isa, kernel),
         Level::Portable => portable::run(kernel),

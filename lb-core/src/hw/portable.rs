@@ -96,8 +96,10 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn without_low(self, mut block: Self::Block) -> Self::Block {
-        block[..8].fill(0);
+    fn load_third(self, bytes: &[u8; 16], word: u32) -> Self::Block {
+        let mut block = [0; 16];
+        block[8..12].copy_from_slice(&bytes[8..12]);
+        block[12..].copy_from_slice(&word.to_le_bytes());
         block
     }
 

@@ -76,11 +76,12 @@ impl Isa for V3 {
     }
 
     #[inline(always)]
-    fn without_low(self, block: __m128i) -> __m128i {
+    fn load_third(self, bytes: &[u8; 16], word: u32) -> __m128i {
         // SAFETY: SSE2 is part of x86-64.
         let zero = unsafe { _mm_setzero_si128() };
         // SAFETY: `self` proves AVX2.
-        unsafe { _mm_blend_epi32::<0b0011>(block, zero) }
+        let third = unsafe { _mm_blend_epi32::<0b0011>(self.load(bytes), zero) };
+        self.with_last_word(third, word)
     }
 
     #[inline(always)]

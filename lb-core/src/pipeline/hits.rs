@@ -35,7 +35,12 @@ impl Forwarder<'_> {
         let found = line.find(isa, hash.lo(), hash.hi());
         if found == 0 {
             cold_path();
-            self.stage.absent.add(at);
+            // Asked for here and not in a loop of their own, so that they come while the others are served.
+            // Without a branch: which lines are full, the CPU cannot guess.
+            let (has_overflow, is_full) = (line.has_overflow(), line.is_full());
+            lines.prefetch_alternate_if(hash.tag, has_overflow | is_full & self.stage.may_go_elsewhere);
+            self.stage.elsewhere.add_if(at, has_overflow);
+            self.stage.misses.add_if(at, !has_overflow);
             return;
         }
         self.hit(line, found, now, (at, packet, is_v6));
@@ -88,18 +93,9 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// Forwards the plain packets whose flow has an entry in its alternate line; the others are misses.
     #[inline(always)]
     pub(super) fn hits_elsewhere<I: Isa>(&mut self, isa: I) {
-        let (absent, v6, now) = (self.stage.absent, self.stage.plain_v6, self.now);
+        let (elsewhere, v6, now) = (self.stage.elsewhere, self.stage.plain_v6, self.now);
         let mut forwarder = Forwarder::new(self.stage, self.tables, self.counters);
         let mut lines = self.connections.lines_mut();
-        let mut elsewhere = Set::default();
-        for at in absent {
-            let has_overflow = lines.home(forwarder.stage.hashes[at].low()).has_overflow();
-            elsewhere.add_if(at, has_overflow);
-        }
-        for at in elsewhere {
-            lines.prefetch_alternate(forwarder.stage.hashes[at].tag);
-        }
-        forwarder.stage.misses = absent - elsewhere;
         for (at, packet) in elsewhere.of(self.packets) {
             let hash = &forwarder.stage.hashes[at];
             let line = lines.alternate(hash.tag);

@@ -46,7 +46,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Rest<'_, '_, S, P> {
     fn run<I: Isa>(self, isa: I) -> usize {
         let Self(burst) = self;
         let mut tally = Tally::default();
-        if !burst.stage.absent.is_empty() {
+        if !burst.stage.elsewhere.is_empty() {
             burst.hits_elsewhere(isa);
         }
         let misses = burst.stage.misses;
