@@ -95,12 +95,11 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
 
     /// Positions of the frames that are IPv6 by their ethertype, and those of all others first.
     fn split(&self) -> (Set, Set) {
-        let mut v6 = Set::default();
         // Nothing is asked for ahead: the loop is so short that the CPU is twenty packets ahead by itself.
-        for (at, packet) in self.packets.iter().enumerate() {
+        let v6 = Set::of_those(self.packets, |packet| {
             let head = packet.frame().first_chunk::<14>();
-            v6.add_if(at, head.is_some_and(|head| u16::from_le_bytes([head[12], head[13]]) == IPV6_LE));
-        }
+            head.is_some_and(|head| u16::from_le_bytes([head[12], head[13]]) == IPV6_LE)
+        });
         (Set::first(self.packets.len()) - v6, v6)
     }
 

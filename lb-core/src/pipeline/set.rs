@@ -20,6 +20,14 @@ impl Set {
         Self(hw::first(count))
     }
 
+    /// The positions of those among the first [`BURST_MAX`] items that are members. From the last to the first,
+    /// because then every bit goes to its place by one shift of all, and no position is counted.
+    #[inline(always)]
+    pub(super) fn of_those<T>(items: &[T], is_member: impl Fn(&T) -> bool) -> Self {
+        let items = items.iter().take(BURST_MAX).rev();
+        Self(items.fold(0, |members, item| members << 1 | u64::from(is_member(item))))
+    }
+
     #[inline(always)]
     pub(super) fn add(&mut self, position: usize) {
         self.add_if(position, true);
@@ -112,6 +120,12 @@ mod tests {
         assert_eq!(set.collect::<Vec<_>>(), [0, 5, 17, 63]);
         assert_eq!((set.len(), set.has(17), set.has(18)), (4, true, false));
         assert_eq!((set - Set::first(17)).collect::<Vec<_>>(), [17, 63]);
+        let numbers: Vec<usize> = (0..70).collect();
+        assert_eq!(
+            Set::of_those(&numbers, |number| number % 9 == 1).collect::<Vec<_>>(),
+            [1, 10, 19, 28, 37, 46, 55]
+        );
+        assert_eq!(Set::of_those(&numbers, |number| *number > 62), Set(1 << 63));
         assert_eq!((Set::first(0), Set::first(64).len(), Set::first(3).len()), (Set::default(), 64, 3));
     }
 }
