@@ -5,6 +5,7 @@
 
 use crate::instruments::WorkerInstruments;
 use crate::io::handover::{Crew, Purpose};
+use crate::io::taps::Taps;
 use crate::io::{PacketBurst, PacketIo};
 use lb_core::counters::DropCounters;
 use lb_core::packet::Packet;
@@ -23,6 +24,8 @@ pub(super) struct Outbound<B> {
     staged: Vec<B>,
     /// Our own replies.
     answers: B,
+    /// What is for the kernel.
+    punted: B,
     /// What is given up, to be freed at once.
     discarded: B,
     /// The port that every backend is reached by, if there is only one.
@@ -36,6 +39,7 @@ impl<B: PacketBurst> Outbound<B> {
         let mut outbound = Self {
             staged: (0..ports).map(|_| B::default()).collect(),
             answers: B::default(),
+            punted: B::default(),
             discarded: B::default(),
             only_port: None,
             records: 0,
@@ -67,11 +71,13 @@ impl<B: PacketBurst> Outbound<B> {
     }
 
     /// Sorts a burst by what becomes of its packets, and empties it. Counts the drops that the core has not.
+    /// `has_tap` says whether there is a way to the kernel.
     pub(super) fn sort(
         &mut self,
         burst: &mut B,
         verdicts: &[Verdict],
         records: &[Record],
+        has_tap: bool,
         drops: &DropCounters,
     ) {
         for (packet, verdict) in burst.drain().zip(verdicts) {
@@ -83,7 +89,8 @@ impl<B: PacketBurst> Outbound<B> {
                     None => (&mut self.discarded, Some(DropReason::NoBackend)),
                 },
                 Verdict::Answer => (&mut self.answers, None),
-                // No punt interfaces yet: what would be the kernel's is dropped under its own name.
+                Verdict::Punt(_) if has_tap => (&mut self.punted, None),
+                // What would be the kernel's is dropped under its own name.
                 Verdict::Punt(reason) => (&mut self.discarded, Some(reason.drop_reason())),
                 // Counted where it was decided.
                 Verdict::Drop(_) => (&mut self.discarded, None),
@@ -98,7 +105,8 @@ impl<B: PacketBurst> Outbound<B> {
         self.discarded.clear();
     }
 
-    /// Sends everything sorted: replies by `port`, by which the questions came in.
+    /// Sends everything sorted: replies by `port`, by which the questions came in, and what is for the kernel to
+    /// the punt interface of that port.
     pub(super) fn flush<I: PacketIo<Burst = B, Packet = B::Packet>>(
         &mut self,
         port: usize,
@@ -108,6 +116,9 @@ impl<B: PacketBurst> Outbound<B> {
             exit.send(to, Purpose::Forward, staged);
         }
         exit.send(port, Purpose::Answer, &mut self.answers);
+        if let Some(tap) = exit.taps.of_port(port) {
+            exit.send(tap, Purpose::Punt, &mut self.punted);
+        }
     }
 }
 
@@ -115,6 +126,7 @@ impl<B: PacketBurst> Outbound<B> {
 pub(super) struct Exit<'a, I: PacketIo> {
     pub(super) io: &'a mut I,
     pub(super) crew: Option<&'a mut Crew<I::Packet>>,
+    pub(super) taps: &'a Taps,
     pub(super) instruments: &'a WorkerInstruments,
 }
 
@@ -139,14 +151,34 @@ impl<I: PacketIo> Exit<'_, I> {
         }
         let (refused, refused_bytes) = (burst.len() as u64, burst.bytes());
         burst.clear();
-        if let Some(queue) = self.instruments.queues.get(port) {
-            queue.sent_packets.add(packets - refused);
-            queue.sent_bytes.add(bytes - refused_bytes);
-        }
+        let sent = Load { packets: packets - refused, bytes: bytes - refused_bytes };
+        self.count_sent(port, purpose, sent);
+        self.count_refused(port, purpose, Load { packets: refused, bytes: refused_bytes });
+    }
+
+    #[inline]
+    fn count_sent(&self, port: usize, purpose: Purpose, sent: Load) {
         let counters = &self.instruments.packets;
-        let sent = if purpose == Purpose::Answer { &counters.answered } else { &counters.sent };
-        sent.add(packets - refused);
-        self.count_refused(port, refused, refused_bytes);
+        if let Some(queue) = self.instruments.queues.get(port) {
+            queue.sent_packets.add(sent.packets);
+            queue.sent_bytes.add(sent.bytes);
+        }
+        match purpose {
+            Purpose::Answer => counters.answered.add(sent.packets),
+            Purpose::Serve | Purpose::Forward => counters.sent.add(sent.packets),
+            Purpose::Punt => {
+                counters.punted.add(sent.packets);
+                let port = self.taps.port_of(port);
+                if let Some(queue) = port.and_then(|port| self.instruments.queues.get(port)) {
+                    queue.punted.add(sent.packets);
+                }
+            }
+            Purpose::Inject => {
+                if let Some(queue) = self.instruments.queues.get(port) {
+                    queue.injected.add(sent.packets);
+                }
+            }
+        }
     }
 
     /// Sends a burst through the worker that has a queue. That one counts what it sends or drops.
@@ -158,18 +190,32 @@ impl<I: PacketIo> Exit<'_, I> {
             None => Default::default(),
         };
         burst.clear();
-        self.count_refused(port, packets - accepted.packets, bytes - accepted.bytes);
+        let refused = Load { packets: packets - accepted.packets, bytes: bytes - accepted.bytes };
+        self.count_refused(port, purpose, refused);
     }
 
-    fn count_refused(&self, port: usize, packets: u64, bytes: u64) {
-        if packets == 0 {
+    /// Counts what no ring took. What the kernel wanted to send was never received, so it is no drop of ours.
+    fn count_refused(&self, port: usize, purpose: Purpose, refused: Load) {
+        if refused.packets == 0 {
             return;
         }
         if let Some(queue) = self.instruments.queues.get(port) {
             queue.full.add(1);
+            if purpose == Purpose::Inject {
+                queue.inject_refused.add(refused.packets);
+                return;
+            }
         }
+        let reason = if purpose == Purpose::Punt { DropReason::PuntFull } else { DropReason::TxFull };
         let drops = &self.instruments.packets.drops;
-        drops.packets[DropReason::TxFull as usize].add(packets);
-        drops.bytes[DropReason::TxFull as usize].add(bytes);
+        drops.packets[reason as usize].add(refused.packets);
+        drops.bytes[reason as usize].add(refused.bytes);
     }
+}
+
+/// Some packets and the bytes of their frames.
+#[derive(Clone, Copy)]
+struct Load {
+    packets: u64,
+    bytes: u64,
 }
