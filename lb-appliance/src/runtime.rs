@@ -6,6 +6,7 @@
 
 mod ports;
 mod probe;
+mod punt;
 mod workers;
 
 use crate::admin;
@@ -61,6 +62,7 @@ pub fn run(boot: Boot, settings: Settings) -> Result<()> {
         .build()
         .context("the control thread cannot start")?;
     let (ports, queues) = OpenPorts::open(&config)?;
+    runtime.block_on(punt::address(&config))?;
     let mut control = Prepared::new(Start {
         path: settings.path,
         loaded: boot.loaded,
@@ -188,6 +190,7 @@ fn start_workers(
         tables: Arc::clone(control.tables()),
         filters: ports.filters(config),
         owners: ports.owners().to_vec(),
+        taps: ports.taps().clone(),
     };
     Workers::start(&ports.eal(), queues, &plan, control.take_subscribers())
 }

@@ -90,6 +90,7 @@ codes! {
     BadSeed "GW0117" Error "not a usable hash seed";
     BadFilter "GW0118" Error "not a log filter";
     BadDevice "GW0119" Error "not a usable device string";
+    BadInterface "GW0120" Error "not a usable name of an interface";
     // GW02xx: pools, backends and VIPs among each other.
     DuplicateName "GW0201" Error "name used twice";
     UnknownPool "GW0202" Error "no such pool";
@@ -117,6 +118,7 @@ codes! {
     TooFewMbufs "GW0307" Error "fewer packet buffers than the queues hold";
     LittleMemory "GW0308" Warning "packet buffers that may not fit into the memory";
     GatewayOffLink "GW0309" Warning "gateway outside every prefix of its port";
+    TakenInterface "GW0310" Error "interface name used twice";
     // GW04xx: Maglev.
     NotPrime "GW0401" Error "table size that is not prime";
     TableTooSmall "GW0402" Error "fewer table slots than backends";
