@@ -76,6 +76,7 @@ pub fn run(boot: Boot, settings: Settings) -> Result<()> {
     }
     let workers = start_workers(&config, &ports, queues, &mut control)?;
     let sources = Arc::new(sources(&config, &ports, workers.instruments()));
+    let tunnels = Arc::clone(control.tunnels());
 
     let signal = runtime.block_on(async {
         let told = Arc::clone(&sources);
@@ -94,6 +95,7 @@ pub fn run(boot: Boot, settings: Settings) -> Result<()> {
         serve_until_signal(handle, (listener, admin_listeners), Arc::clone(&sources)).await
     })?;
     sources.set_serving(false);
+    runtime.block_on(tunnels.withdraw());
     tracing::info!(event = "stopping", signal, "stopping");
     let instruments = workers.stop();
     summarise(&instruments)
@@ -191,6 +193,7 @@ fn start_workers(
         filters: ports.filters(config),
         owners: ports.owners().to_vec(),
         taps: ports.taps().clone(),
+        probes: Arc::clone(control.tunnels().routes()),
     };
     Workers::start(&ports.eal(), queues, &plan, control.take_subscribers())
 }

@@ -9,6 +9,7 @@ pub mod control_line;
 mod inject;
 mod outbound;
 mod pace;
+mod probes;
 mod shared;
 
 use crate::instruments::{BURST_BOUNDS, WorkerInstruments};
@@ -23,6 +24,7 @@ use lb_core::pipeline::Pipeline;
 use lb_core::tables::Tables;
 use outbound::{Exit, Outbound};
 use pace::{IdlePace, SweepPace};
+use probes::Probes;
 use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,6 +52,8 @@ pub struct Worker<I: PacketIo, S = Box<[Line]>> {
     /// The ends of the kernel.
     taps: Taps,
     turns_without_look: u32,
+    /// Which of the kernel's frames are health probes.
+    probes: Option<Probes>,
     /// To the controller, where there is one.
     line: Option<ControlLine>,
     pipeline: Pipeline<S>,
@@ -77,6 +81,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
             outbound: Outbound::new(&tables, io.port_count()),
             taps: Taps::none(io.port_count()),
             turns_without_look: 0,
+            probes: None,
             io,
             crew: None,
             line: None,

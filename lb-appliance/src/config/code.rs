@@ -134,6 +134,10 @@ codes! {
     Contradiction "GW0606" Error "keys that contradict each other";
     PolicyWithoutCheck "GW0607" Error "health policy without a health check";
     QuorumTooLarge "GW0608" Warning "quorum larger than the pool";
+    NoTunnelProbe "GW0609" Error "probe that cannot go through the tunnel";
+    TunnelWithoutVip "GW0610" Error "probes through the tunnel of a pool that no VIP uses";
+    TunnelWithoutPunt "GW0611" Error "probes through the tunnel without a punt interface";
+    TunnelWithoutAddress "GW0612" Error "probes through the tunnel without an address to answer to";
     // GW07xx: the admin interface.
     BadMode "GW0701" Error "not a usable file mode";
     BadPath "GW0702" Error "not a usable path";

@@ -20,6 +20,7 @@ use lb_core::counters::WorkerCounters;
 use lb_core::headers::PortFilter;
 use lb_core::hw::Level;
 use lb_core::pipeline::Pipeline;
+use lb_core::probe_route::ProbeRoutes;
 use lb_core::publish::Subscriber;
 use lb_core::tables::Tables;
 use memory::TableMemory;
@@ -44,6 +45,8 @@ pub(super) struct WorkerPlan {
     /// Which worker owns which queue, by port; punt interfaces come last.
     pub(super) owners: Vec<QueueOwners>,
     pub(super) taps: Taps,
+    /// Which of the kernel's frames are health probes.
+    pub(super) probes: Arc<ProbeRoutes>,
 }
 
 /// The running workers.
@@ -166,7 +169,7 @@ impl Start {
         let pipeline = Pipeline::new(connections, Arc::clone(&instruments.packets), Level::detect());
         let worker = Worker::new(io, pipeline, plan.tables, plan.filters, instruments, plan.settings);
         let _ = ready.send(Ok(table));
-        worker.in_crew(crew).with_taps(plan.taps).on_line(line).run(&stop);
+        worker.with_probes(plan.probes).in_crew(crew).with_taps(plan.taps).on_line(line).run(&stop);
         drop(registered);
         Ok(())
     }

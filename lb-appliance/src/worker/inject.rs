@@ -47,6 +47,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
 
     /// Every frame that the kernel sends passes here: the burst in hand, which is to leave by `port`.
     fn injected(&mut self, port: usize) {
+        self.divert_probes(port);
         let mut exit = Exit {
             io: &mut self.io,
             crew: self.crew.as_mut(),

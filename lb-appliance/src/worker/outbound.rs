@@ -9,6 +9,7 @@ use crate::io::taps::Taps;
 use crate::io::{PacketBurst, PacketIo};
 use lb_core::counters::DropCounters;
 use lb_core::packet::Packet;
+use lb_core::probe_route::Diverted;
 use lb_core::reason::DropReason;
 use lb_core::record::Record;
 use lb_core::tables::Tables;
@@ -105,6 +106,49 @@ impl<B: PacketBurst> Outbound<B> {
         self.discarded.clear();
     }
 
+    /// Sorts a burst of the kernel in which there are probes, and empties it: probes by the ports of their records,
+    /// the others by `port`. Returns how many probes cannot be sent.
+    pub(super) fn sort_probes(
+        &mut self,
+        burst: &mut B,
+        found: &[Diverted],
+        port: usize,
+        records: &[Record],
+    ) -> u64 {
+        let mut lost = 0;
+        for (packet, found) in burst.drain().zip(found) {
+            let to = match *found {
+                Diverted::No => Some(port),
+                Diverted::To(record) => {
+                    records.get(usize::from(record)).map(|record| usize::from(record.port()))
+                }
+                Diverted::Drop(_) => None,
+            };
+            let list = match to.and_then(|to| self.staged.get_mut(to)) {
+                Some(staged) => staged,
+                None => {
+                    lost += 1;
+                    &mut self.discarded
+                }
+            };
+            let refused = list.push(packet);
+            debug_assert!(refused.is_ok(), "more than a burst sorted");
+        }
+        self.discarded.clear();
+        lost
+    }
+
+    /// Sends what has been sorted by ports.
+    pub(super) fn flush_staged<I: PacketIo<Burst = B, Packet = B::Packet>>(
+        &mut self,
+        purpose: Purpose,
+        exit: &mut Exit<'_, I>,
+    ) {
+        for (to, staged) in self.staged.iter_mut().enumerate() {
+            exit.send(to, purpose, staged);
+        }
+    }
+
     /// Sends everything sorted: replies by `port`, by which the questions came in, and what is for the kernel to
     /// the punt interface of that port.
     pub(super) fn flush<I: PacketIo<Burst = B, Packet = B::Packet>>(
@@ -112,9 +156,7 @@ impl<B: PacketBurst> Outbound<B> {
         port: usize,
         exit: &mut Exit<'_, I>,
     ) {
-        for (to, staged) in self.staged.iter_mut().enumerate() {
-            exit.send(to, Purpose::Forward, staged);
-        }
+        self.flush_staged(Purpose::Forward, exit);
         exit.send(port, Purpose::Answer, &mut self.answers);
         if let Some(tap) = exit.taps.of_port(port) {
             exit.send(tap, Purpose::Punt, &mut self.punted);

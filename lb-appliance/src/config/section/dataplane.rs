@@ -54,6 +54,7 @@ pub(in super::super) struct PortDraft {
     pub(in super::super) gateways: Vec<GatewayDraft>,
     pub(in super::super) promiscuous: bool,
     pub(in super::super) punt: Option<Located<String>>,
+    pub(in super::super) punt_given: bool,
 }
 
 impl PortDraft {
@@ -141,6 +142,7 @@ fn port(item: &Item<'_>) -> Option<PortDraft> {
         addresses: list("addresses").iter().filter_map(Item::prefix).collect(),
         gateways: list("gateways").iter().filter_map(gateway).collect(),
         promiscuous: section.get("promiscuous").and_then(|item| item.boolean()).unwrap_or(false),
+        punt_given: section.get("punt").is_some(),
         punt: section.get("punt").and_then(|item| interface(&item)),
     })
 }

@@ -10,7 +10,7 @@ pub(super) struct Machine {
     pub(super) inputs: Vec<Vec<Sender<Frame>>>,
     pub(super) outputs: Vec<Receiver<Frame>>,
     pub(super) instruments: Vec<Arc<WorkerInstruments>>,
-    workers: Vec<Worker<MemoryIo>>,
+    pub(super) workers: Vec<Worker<MemoryIo>>,
 }
 
 /// Queues of these workers.

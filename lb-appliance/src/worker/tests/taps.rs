@@ -4,6 +4,7 @@ use super::shared::machine;
 use super::*;
 use crate::io::handover::QueueOwners;
 use lb_core::counters::Counter;
+use lb_core::probe_route::ProbeRoutes;
 
 /// A frame with this destination and nothing known behind it.
 fn other_frame(destination: [u8; 6], ethertype: [u8; 2]) -> Frame {
@@ -79,4 +80,37 @@ fn a_full_ring_towards_the_kernel_or_from_it_is_counted_by_name() {
     assert_eq!(worker.packets.accounted(), 20, "what the kernel sends is outside the balance");
     let queue = &worker.queues[0];
     assert_eq!((queue.injected.get(), queue.inject_refused.get()), (5, 15));
+}
+
+#[test]
+fn probes_of_the_kernel_leave_for_their_backend_and_the_rest_as_it_came() {
+    for (queues, workers) in [(1, 1), (1, 2), (2, 2)] {
+        let mut machine = machine(&owners(queues, workers), workers, usize::MAX, true);
+        let routes = Arc::new(ProbeRoutes::default());
+        let vip = "203.0.113.10".parse().unwrap();
+        for number in 1..=20 {
+            let _ = routes.enter(6, number, vip, 0).unwrap();
+        }
+        // Of a pair that is gone.
+        let _ = routes.enter(6, 21, vip, 77).unwrap();
+        let workers = std::mem::take(&mut machine.workers);
+        machine.workers = workers.into_iter().map(|one| one.with_probes(Arc::clone(&routes))).collect();
+        for number in 1..=30 {
+            machine.inputs[2][0].send(frame([203, 0, 113, 10], number)).unwrap();
+        }
+        machine.inputs[0][0].send(frame([203, 0, 113, 10], 1)).unwrap();
+        machine.run(1);
+        let probes = taken(&machine.outputs[1]);
+        // The twenty-first is a client's, whose packets a probe's port has nothing to do with.
+        assert_eq!(probes.len(), 21, "{queues} queues: by the port of the backend");
+        assert!(probes.iter().all(|bytes| bytes[..6] == BACKEND_MAC), "edited");
+        let others: Vec<Vec<u8>> =
+            (22..=30).map(|number| frame([203, 0, 113, 10], number).frame().to_vec()).collect();
+        assert_eq!(taken(&machine.outputs[0]), others, "no probes: untouched");
+        let injected = |port: usize| machine.total(|worker| worker.queues[port].injected.get());
+        assert_eq!((injected(0), injected(1)), (9, 20), "by the port that they left by");
+        let lost = |port: usize| machine.total(|worker| worker.queues[port].inject_refused.get());
+        assert_eq!((lost(0), lost(1)), (1, 0));
+        assert_eq!(machine.total(|worker| worker.packets.accounted()), 1, "outside the balance");
+    }
 }
