@@ -78,13 +78,12 @@ fn place(need: &Need) -> (String, IpAddr) {
 /// Removes what nobody needs any more. What cannot be removed is gone already, with its interface.
 async fn withdraw(handle: &Handle, wanted: &BTreeSet<Need>, told: &BTreeSet<Need>) {
     for old in told {
-        if !wanted.iter().any(|need| place(need) == place(old)) {
-            if let Ok(index) = index_of(handle, &old.device).await {
-                let _ = handle.route().del(route(old, index)).execute().await;
-                let mut neighbour = handle.neighbours().add(index, old.vip);
-                let message = neighbour.message_mut().clone();
-                let _ = handle.neighbours().del(message).execute().await;
-            }
+        let is_over = !wanted.iter().any(|need| place(need) == place(old));
+        if let (true, Ok(index)) = (is_over, index_of(handle, &old.device).await) {
+            let _ = handle.route().del(route(old, index)).execute().await;
+            let mut neighbour = handle.neighbours().add(index, old.vip);
+            let message = neighbour.message_mut().clone();
+            let _ = handle.neighbours().del(message).execute().await;
         }
         let is_alike = |need: &Need| need.vip.is_ipv6() == old.vip.is_ipv6();
         if !wanted.iter().any(|need| is_alike(need) && need.device == old.device) {
