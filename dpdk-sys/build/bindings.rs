@@ -9,7 +9,7 @@ use std::path::Path;
 /// Functions of DPDK, one regular expression per theme; the shim's own are `gw_.*`.
 const FUNCTIONS: &[&str] = &[
     "gw_.*",
-    "rte_eal_(init|cleanup|get_runtime_dir)",
+    "rte_eal_(init|cleanup|get_runtime_dir|hotplug_add)",
     "rte_strerror",
     "rte_get_tsc_hz",
     "rte_log_set_global_level",
@@ -19,7 +19,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_dev_(info_get|configure|adjust_nb_rx_tx_desc|start|stop|close|socket_id|get_port_by_name)",
     "rte_eth_dev_(count_avail|set_mtu|get_mtu|get_name_by_port|is_valid_port)",
     "rte_eth_(rx|tx)_queue_setup",
-    "rte_eth_(promiscuous_(enable|disable)|macaddr_get|link_get_nowait|stats_get)",
+    "rte_eth_(promiscuous_(enable|disable)|allmulticast_enable|macaddr_get|link_get_nowait|stats_get)",
 ];
 
 /// Types that no listed function names.

@@ -160,6 +160,27 @@ impl Eal {
         Err(not_found(reason, hint))
     }
 
+    /// Adds a virtual device to the running EAL, which is to become a port.
+    ///
+    /// # Errors
+    /// [`PortError::NotFound`] with what the driver logged and how to mend it.
+    pub fn plug(&self, device: &DeviceSpec) -> Result<(), PortError> {
+        let failed = |problems: &[String]| {
+            let (reason, hint) = hint::for_missing_device(device, problems);
+            PortError::NotFound { device: device.to_string(), reason, hint }
+        };
+        if let Some((reason, hint)) = hint::for_taken_name(device) {
+            return Err(PortError::NotFound { device: device.to_string(), reason, hint: Some(hint) });
+        }
+        let c_string =
+            |text: &str| CString::new(text).map_err(|_| failed(&["it contains a NUL byte".to_owned()]));
+        let (name, arguments) = (c_string(device.name())?, c_string(device.arguments().unwrap_or_default())?);
+        let capture = log::Capture::start();
+        // SAFETY: three NUL-terminated strings that EAL copies; it runs, and this is the control thread.
+        let code = unsafe { ffi::rte_eal_hotplug_add(c"vdev".as_ptr(), name.as_ptr(), arguments.as_ptr()) };
+        if code == 0 { Ok(()) } else { Err(failed(&capture.problems())) }
+    }
+
     /// How many ports exist.
     pub fn port_count(&self) -> u16 {
         // SAFETY: EAL runs; the call only counts.

@@ -98,6 +98,17 @@ pub(crate) fn for_missing_device(device: &DeviceSpec, problems: &[String]) -> (S
     (logged(), capability_hint(device))
 }
 
+/// Why a new kernel interface cannot have the name that it is to have, and what to do about it.
+pub(crate) fn for_taken_name(device: &DeviceSpec) -> Option<(String, String)> {
+    let name = device.interface().filter(|_| device.driver() == Some("net_tap"))?;
+    interface_exists(name).then(|| {
+        (
+            format!("there is an interface `{name}` already in this network namespace"),
+            format!("choose another name, or end what made it: `ip -d link show {name}` says what it is"),
+        )
+    })
+}
+
 fn missing_pci(device: &DeviceSpec) -> Option<(String, Option<String>)> {
     let address = device.name();
     let folder = Path::new("/sys/bus/pci/devices").join(address);

@@ -11,7 +11,7 @@ mod setup;
 
 use std::fmt;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dpdk_sys as ffi;
@@ -21,6 +21,7 @@ use crate::eal::{Eal, Token};
 use crate::error::PortError;
 use crate::fds;
 use crate::mempool::Mempool;
+use crate::port::kernel::KernelInterface;
 use crate::queue::{RxQueue, TxQueue};
 use crate::stats::PortMonitor;
 
@@ -51,6 +52,9 @@ pub struct PortConfig {
     pub mtu: Option<u16>,
     /// Whether frames for other MAC addresses are received too.
     pub promiscuous: bool,
+    /// Whether frames for every multicast address are received: neighbour discovery needs some that only a kernel
+    /// knows.
+    pub all_multicast: bool,
     /// The key of the NIC's queue selection; none leaves the driver's. Ignored with one queue.
     pub rss_key: Option<Vec<u8>>,
 }
@@ -64,6 +68,7 @@ impl Default for PortConfig {
             tx_descriptors: 1024,
             mtu: None,
             promiscuous: true,
+            all_multicast: false,
             rss_key: None,
         }
     }
@@ -96,6 +101,8 @@ pub(crate) struct PortShared {
     started: AtomicBool,
     /// Promiscuity was switched on by us: a kernel interface would keep it.
     promiscuous: AtomicBool,
+    /// The kernel interface that we have made receive every multicast address, 0 if none: it would go on.
+    all_multicast: AtomicU32,
     control: Mutex<()>,
     token: Arc<Token>,
 }
@@ -116,6 +123,10 @@ impl Drop for PortShared {
         if self.promiscuous.load(Ordering::Acquire) {
             // SAFETY: the port is configured.
             unsafe { ffi::rte_eth_promiscuous_disable(self.id.0) };
+        }
+        if let Some(interface) = KernelInterface::from_index(self.all_multicast.load(Ordering::Acquire)) {
+            // It may be gone by now, which is as good.
+            let _ = interface.set_all_multicast(false);
         }
         if self.started.load(Ordering::Acquire) {
             // SAFETY: the port is started, and no queue handle is left to poll it.
@@ -178,6 +189,7 @@ impl Port<Configured> {
             id,
             started: AtomicBool::new(false),
             promiscuous: AtomicBool::new(false),
+            all_multicast: AtomicU32::new(0),
             control: Mutex::default(),
             token,
         });
@@ -185,6 +197,10 @@ impl Port<Configured> {
         if config.promiscuous {
             let undo = setup::set_promiscuous(id, device, info.if_index)?;
             shared.promiscuous.store(undo, Ordering::Release);
+        }
+        if config.all_multicast {
+            let undo = setup::set_all_multicast(id, device, info.if_index)?;
+            shared.all_multicast.store(undo, Ordering::Release);
         }
         Ok(Self { shared, info, state: Configured { queue_fds } })
     }

@@ -12,6 +12,7 @@ pub mod plan;
 mod probe;
 mod steps;
 mod tls;
+pub mod tunnel;
 mod wire;
 
 pub use agent::{Administrative, AgentReport, Operational};
@@ -21,3 +22,4 @@ pub use outcome::{Cause, Outcome};
 pub use plan::{Part, Subscriber, Target, TargetKey};
 pub use probe::{ProbeReport, probe_once};
 pub use steps::Step;
+pub use tunnel::Tunnels;

@@ -69,6 +69,10 @@ pub struct QueueCounters {
     pub full: Counter,
     /// Packets given to the kernel.
     pub punted: Counter,
+    /// Packets sent for the kernel; they are among those sent.
+    pub injected: Counter,
+    /// Packets of the kernel that the transmit ring did not take.
+    pub inject_refused: Counter,
 }
 
 /// Sub-buckets per octave: values are known to 1/16.

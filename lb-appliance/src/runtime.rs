@@ -6,6 +6,7 @@
 
 mod ports;
 mod probe;
+mod punt;
 mod workers;
 
 use crate::admin;
@@ -61,6 +62,7 @@ pub fn run(boot: Boot, settings: Settings) -> Result<()> {
         .build()
         .context("the control thread cannot start")?;
     let (ports, queues) = OpenPorts::open(&config)?;
+    runtime.block_on(punt::address(&config))?;
     let mut control = Prepared::new(Start {
         path: settings.path,
         loaded: boot.loaded,
@@ -74,6 +76,7 @@ pub fn run(boot: Boot, settings: Settings) -> Result<()> {
     }
     let workers = start_workers(&config, &ports, queues, &mut control)?;
     let sources = Arc::new(sources(&config, &ports, workers.instruments()));
+    let tunnels = Arc::clone(control.tunnels());
 
     let signal = runtime.block_on(async {
         let told = Arc::clone(&sources);
@@ -92,6 +95,7 @@ pub fn run(boot: Boot, settings: Settings) -> Result<()> {
         serve_until_signal(handle, (listener, admin_listeners), Arc::clone(&sources)).await
     })?;
     sources.set_serving(false);
+    runtime.block_on(tunnels.withdraw());
     tracing::info!(event = "stopping", signal, "stopping");
     let instruments = workers.stop();
     summarise(&instruments)
@@ -188,6 +192,8 @@ fn start_workers(
         tables: Arc::clone(control.tables()),
         filters: ports.filters(config),
         owners: ports.owners().to_vec(),
+        taps: ports.taps().clone(),
+        probes: Arc::clone(control.tunnels().routes()),
     };
     Workers::start(&ports.eal(), queues, &plan, control.take_subscribers())
 }

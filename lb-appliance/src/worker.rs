@@ -6,12 +6,15 @@
 //! rings of ports with too few queues ([`crate::io::handover`]).
 
 pub mod control_line;
+mod inject;
 mod outbound;
 mod pace;
+mod probes;
 mod shared;
 
 use crate::instruments::{BURST_BOUNDS, WorkerInstruments};
 use crate::io::handover::{Crew, Purpose};
+use crate::io::taps::Taps;
 use crate::io::{PacketBurst, PacketIo};
 use control_line::ControlLine;
 use lb_core::clock::Tick;
@@ -21,6 +24,7 @@ use lb_core::pipeline::Pipeline;
 use lb_core::tables::Tables;
 use outbound::{Exit, Outbound};
 use pace::{IdlePace, SweepPace};
+use probes::Probes;
 use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +49,11 @@ pub struct Worker<I: PacketIo, S = Box<[Line]>> {
     io: I,
     /// The others, where ports have fewer queues than there are workers.
     crew: Option<Crew<I::Packet>>,
+    /// The ends of the kernel.
+    taps: Taps,
+    turns_without_look: u32,
+    /// Which of the kernel's frames are health probes.
+    probes: Option<Probes>,
     /// To the controller, where there is one.
     line: Option<ControlLine>,
     pipeline: Pipeline<S>,
@@ -70,6 +79,9 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
     ) -> Self {
         Self {
             outbound: Outbound::new(&tables, io.port_count()),
+            taps: Taps::none(io.port_count()),
+            turns_without_look: 0,
+            probes: None,
             io,
             crew: None,
             line: None,
@@ -88,6 +100,13 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
     #[must_use]
     pub fn in_crew(mut self, crew: Option<Crew<I::Packet>>) -> Self {
         self.crew = crew;
+        self
+    }
+
+    /// The same worker with punt interfaces, which are the last ports of its I/O.
+    #[must_use]
+    pub fn with_taps(mut self, taps: Taps) -> Self {
+        self.taps = taps;
         self
     }
 
@@ -127,11 +146,11 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
         self.leave();
     }
 
-    /// Polls every port once, and the other workers; returns how many packets came.
+    /// Polls every port once, the other workers, and the kernel if it is time; returns how many packets came.
     #[inline]
     fn turn(&mut self, start: u64) -> usize {
         let mut received = 0;
-        for port in 0..self.io.port_count() {
+        for port in 0..self.taps.port_count() {
             if self.io.can_receive(port) {
                 received += self.poll(port);
             }
@@ -144,7 +163,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
                 self.instruments.latency.record(self.io.now_nanos().saturating_sub(start));
             }
         }
-        received
+        received + self.visit_taps(received)
     }
 
     /// One burst from one port, all the way to the transmit rings or to the workers that it belongs to.
@@ -192,13 +211,19 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
 
         let filter = self.filters.get(port).copied().unwrap_or(PortFilter::ANY);
         let verdicts = self.pipeline.process(&self.tables, filter, self.now, self.in_hand.packets());
-        let mut exit = Exit { io: &mut self.io, crew: self.crew.as_mut(), instruments: &self.instruments };
+        let mut exit = Exit {
+            io: &mut self.io,
+            crew: self.crew.as_mut(),
+            taps: &self.taps,
+            instruments: &self.instruments,
+        };
         if let Some(to) = self.outbound.sole_port(verdicts) {
             exit.send(to, Purpose::Forward, &mut self.in_hand);
             return;
         }
         let drops = &self.instruments.packets.drops;
-        self.outbound.sort(&mut self.in_hand, verdicts, self.tables.records(), drops);
+        let has_tap = self.taps.of_port(port).is_some();
+        self.outbound.sort(&mut self.in_hand, verdicts, self.tables.records(), has_tap, drops);
         self.outbound.flush(port, &mut exit);
     }
 

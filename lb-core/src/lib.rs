@@ -24,6 +24,7 @@ pub mod indexed;
 pub mod maglev;
 pub mod packet;
 pub mod pipeline;
+pub mod probe_route;
 pub mod publish;
 pub mod reason;
 pub mod record;

@@ -43,6 +43,7 @@ reasons! {
         MtuExceeded, "mtu_exceeded", "With its new headers the packet would exceed the MTU of the port it leaves by.";
         NoHeadroom, "no_headroom", "The packet buffer has no room in front for the outer headers.";
         TxFull, "tx_full", "The transmit ring did not take the packet: the port is slower than the traffic.";
+        PuntFull, "punt_full", "The punt interface did not take the packet: the kernel is slower than what comes for it.";
         Unsupported, "unsupported", "A frame in several buffers, or one that the build cannot treat.";
     }
 }

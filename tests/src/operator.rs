@@ -36,9 +36,21 @@ impl Operator {
     /// When it does not become ready.
     pub fn start(lab: &Lab, service: &Service) -> Result<Self, Skip> {
         let frame = std::fs::read_to_string(lab.config()).expect("the lab's configuration");
+        Self::start_text(lab, &service.text(&frame))
+    }
+
+    /// Starts a balancer with a configuration.
+    ///
+    /// # Errors
+    /// `Skip` when it has not been built.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn start_text(lab: &Lab, text: &str) -> Result<Self, Skip> {
+        let frame = std::fs::read_to_string(lab.config()).expect("the lab's configuration");
         let file = lab.folder().join("operator.yaml");
         let socket = admin_socket(&file);
-        std::fs::write(&file, service.text(&frame)).expect("write the configuration");
+        std::fs::write(&file, text).expect("write the configuration");
         let balancer = Balancer::start_with(lab, &file)?;
         Ok(Self { balancer, frame, file, socket })
     }

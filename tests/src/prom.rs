@@ -54,7 +54,9 @@ impl Scrape {
     pub fn balance(&self) -> Balance {
         Balance {
             received: self.sum("guideway_port_receive_packets_total"),
-            sent: self.sum("guideway_port_transmit_packets_total"),
+            // What the kernel sends leaves by the port too, and was never received.
+            sent: self.sum("guideway_port_transmit_packets_total")
+                - self.sum("guideway_port_injected_packets_total"),
             answered: self.sum("guideway_icmp_sent_total"),
             punted: self.sum("guideway_port_punted_packets_total"),
             dropped: self.sum("guideway_dropped_packets_total"),

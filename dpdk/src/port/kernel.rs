@@ -38,6 +38,18 @@ impl KernelInterface {
         i32::from(flags) & libc::IFF_PROMISC != 0
     }
 
+    /// Whether it takes frames for every multicast address; returns whether it did before.
+    pub(crate) fn set_all_multicast(&self, on: bool) -> Result<bool, Errno> {
+        let mut request = self.request();
+        control(libc::SIOCGIFFLAGS, &mut request)?;
+        // SAFETY: SIOCGIFFLAGS writes this member of the union.
+        let before = unsafe { request.ifr_ifru.ifru_flags };
+        let flag = libc::IFF_ALLMULTI as libc::c_short;
+        request.ifr_ifru.ifru_flags = if on { before | flag } else { before & !flag };
+        control(libc::SIOCSIFFLAGS, &mut request)?;
+        Ok(before & flag != 0)
+    }
+
     /// Sets its MTU, bytes of layer 3. It stays when the port is closed.
     pub(crate) fn set_mtu(&self, mtu: u16) -> Result<(), Errno> {
         let mut request = self.request();
@@ -64,7 +76,7 @@ fn control(request: libc::Ioctl, argument: &mut libc::ifreq) -> Result<(), Errno
     }
     // SAFETY: a fresh descriptor that nobody else owns.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    // SAFETY: both requests read and write one ifreq.
+    // SAFETY: all four requests read and write one ifreq.
     let code = unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut *argument) };
     if code == 0 { Ok(()) } else { Err(last_errno()) }
 }

@@ -215,6 +215,30 @@ pub(crate) fn set_promiscuous(id: PortId, device: &DeviceSpec, if_index: u32) ->
     Ok(!before)
 }
 
+/// Has every multicast address received; returns the kernel interface on which that must be undone when the port
+/// closes, 0 if none.
+pub(crate) fn set_all_multicast(id: PortId, device: &DeviceSpec, if_index: u32) -> Result<u32, PortError> {
+    let mut undo = 0;
+    attempt(device, "reception of multicast", || {
+        // SAFETY: the port is configured.
+        match unsafe { ffi::rte_eth_allmulticast_enable(id.0) } {
+            // The socket drivers leave it to the interface; devices without addresses deliver every frame anyway.
+            code if code == -libc::ENOTSUP => match KernelInterface::from_index(if_index) {
+                Some(interface) => match interface.set_all_multicast(true) {
+                    Ok(was_on) => {
+                        undo = if was_on { 0 } else { if_index };
+                        0
+                    }
+                    Err(errno) => -errno.0,
+                },
+                None => 0,
+            },
+            code => code,
+        }
+    })?;
+    Ok(undo)
+}
+
 /// The NUMA node as queue setup wants it; "any" when the device has none.
 fn socket(id: PortId) -> u32 {
     // SOCKET_ID_ANY is -1, passed through an unsigned parameter.

@@ -90,6 +90,7 @@ codes! {
     BadSeed "GW0117" Error "not a usable hash seed";
     BadFilter "GW0118" Error "not a log filter";
     BadDevice "GW0119" Error "not a usable device string";
+    BadInterface "GW0120" Error "not a usable name of an interface";
     // GW02xx: pools, backends and VIPs among each other.
     DuplicateName "GW0201" Error "name used twice";
     UnknownPool "GW0202" Error "no such pool";
@@ -117,6 +118,7 @@ codes! {
     TooFewMbufs "GW0307" Error "fewer packet buffers than the queues hold";
     LittleMemory "GW0308" Warning "packet buffers that may not fit into the memory";
     GatewayOffLink "GW0309" Warning "gateway outside every prefix of its port";
+    TakenInterface "GW0310" Error "interface name used twice";
     // GW04xx: Maglev.
     NotPrime "GW0401" Error "table size that is not prime";
     TableTooSmall "GW0402" Error "fewer table slots than backends";
@@ -132,6 +134,10 @@ codes! {
     Contradiction "GW0606" Error "keys that contradict each other";
     PolicyWithoutCheck "GW0607" Error "health policy without a health check";
     QuorumTooLarge "GW0608" Warning "quorum larger than the pool";
+    NoTunnelProbe "GW0609" Error "probe that cannot go through the tunnel";
+    TunnelWithoutVip "GW0610" Error "probes through the tunnel of a pool that no VIP uses";
+    TunnelWithoutPunt "GW0611" Error "probes through the tunnel without a punt interface";
+    TunnelWithoutAddress "GW0612" Error "probes through the tunnel without an address to answer to";
     // GW07xx: the admin interface.
     BadMode "GW0701" Error "not a usable file mode";
     BadPath "GW0702" Error "not a usable path";

@@ -136,6 +136,7 @@ fn port(draft: PortDraft) -> Option<Port> {
         mtu: draft.mtu,
         addresses: draft.addresses.into_iter().map(|address| address.value).collect(),
         promiscuous: draft.promiscuous,
+        punt: draft.punt.map(|name| name.value),
     })
 }
 

@@ -60,7 +60,7 @@ keys! {
     NODE "node": name,
     DATAPLANE "dataplane": workers control_cpus burst idle memory ports eal_extra_args,
     MEMORY "dataplane.memory": hugepages per_numa_node mbufs_per_numa_node,
-    PORT "dataplane.ports[]": name device mtu rx_descriptors tx_descriptors addresses gateways promiscuous; later punt,
+    PORT "dataplane.ports[]": name device mtu rx_descriptors tx_descriptors addresses gateways promiscuous punt,
     GATEWAY "dataplane.ports[].gateways[]": address mac,
     FORWARDING "forwarding": maglev connections encapsulation; later limits,
     MAGLEV "forwarding.maglev": table_size seed,

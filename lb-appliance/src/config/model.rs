@@ -106,6 +106,8 @@ pub struct Port {
     pub gateways: Vec<Gateway>,
     /// Receive frames for any MAC address.
     pub promiscuous: bool,
+    /// The kernel interface that gets what is not VIP traffic. Unique, and none that a device uses.
+    pub punt: Option<String>,
 }
 
 /// One item of `dataplane.ports[].gateways`.

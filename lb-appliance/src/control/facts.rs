@@ -146,6 +146,7 @@ fn port_fields(port: &model::Port) -> Vec<(&'static str, String)> {
         ("addresses", list(&port.addresses)),
         ("gateways", debug(&port.gateways)),
         ("promiscuous", port.promiscuous.to_string()),
+        ("punt", optional(port.punt.as_ref())),
     ]
 }
 

@@ -17,7 +17,7 @@ use super::store::Store;
 use super::view::{Applied, Problem};
 use super::vital_signs;
 use super::watch::Watch;
-use crate::health::{self, Engine, HealthEvent};
+use crate::health::{self, Engine, HealthEvent, Tunnels, tunnel};
 use crate::instruments::WorkerInstruments;
 use crate::metrics::{Generation, Sources};
 use crate::plan::PortFacts;
@@ -62,6 +62,7 @@ pub struct Prepared {
     publisher: Publisher<Tables>,
     subscribers: Vec<Subscriber<Tables>>,
     events: Arc<EventLog>,
+    tunnels: Arc<Tunnels>,
 }
 
 impl Prepared {
@@ -103,12 +104,18 @@ impl Prepared {
             publisher,
             subscribers,
             events,
+            tunnels: Arc::default(),
         })
     }
 
     /// The first tables.
     pub fn tables(&self) -> &Arc<Tables> {
         &self.candidate.tables
+    }
+
+    /// Which probes go through the tunnel, for the workers and for a clean stop.
+    pub fn tunnels(&self) -> &Arc<Tunnels> {
+        &self.tunnels
     }
 
     /// By worker: where it takes later tables.
@@ -133,11 +140,17 @@ impl Prepared {
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
         let options = health::Options { seed, ..health::Options::default() };
         let vitals = Arc::new(Vitals {
-            health: Engine::spawn(&tokio::runtime::Handle::current(), found, options),
+            health: Engine::spawn_with(
+                &tokio::runtime::Handle::current(),
+                found,
+                options,
+                Arc::clone(&self.tunnels),
+            ),
             started: (SystemTime::now(), Instant::now()),
             workers,
             acknowledgements: self.publisher.acknowledgements(),
         });
+        tokio::spawn(tunnel::keep(self.tunnels));
         let running = first_running(&self.candidate, Arc::clone(&self.overrides), vitals);
         let metrics = metrics(Generation::of(&running));
         if let Some(sources) = &metrics {

@@ -6,7 +6,7 @@ use super::events::{EventLog, Kind, unix_seconds};
 use super::running::Running;
 use super::view::{HealthStatus, ProbeReport, ProbeStep};
 use crate::health::plan::targets_where;
-use crate::health::{self, Administrative, EngineHandle, HealthEvent, Row, Snapshot};
+use crate::health::{self, Administrative, EngineHandle, HealthEvent, Row, Snapshot, tunnel};
 use lb_core::health::State;
 use std::collections::HashMap;
 
@@ -23,6 +23,8 @@ pub(super) fn retarget(engine: &EngineHandle, running: &Running) {
     let is_wanted = |pool: &crate::config::model::Pool, backend: &crate::config::model::Backend| {
         admin.get(&(pool.name.as_str(), backend.name.as_str())) != Some(&AdminState::Maintenance)
     };
+    let (ways, needs) = tunnel::ways(&running.config, &running.tables);
+    engine.tunnels().replace(ways, needs);
     engine.set_targets(targets_where(&running.config.pools, is_wanted));
 }
 

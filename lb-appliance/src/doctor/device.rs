@@ -36,6 +36,17 @@ impl Device {
         dataplane.ports.iter().map(Self::of).collect()
     }
 
+    /// The taps that punt interfaces are.
+    pub fn punts(dataplane: &Dataplane) -> Vec<Self> {
+        let ports = dataplane.ports.iter().filter(|port| port.punt.is_some());
+        let tap = |port: &Port| Self {
+            port: format!("{} (punt)", port.name),
+            mtu: port.mtu,
+            kind: Kind::Virtual { driver: "net_tap".to_owned(), interface: None },
+        };
+        ports.map(tap).collect()
+    }
+
     fn of(port: &Port) -> Self {
         let mut parts = port.device.split(',');
         let name = parts.next().unwrap_or_default();

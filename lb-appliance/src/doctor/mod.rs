@@ -124,11 +124,13 @@ impl Findings {
 pub fn examine(config: Option<&Config>, host: &Host) -> Report {
     let mut findings = Findings::default();
     let devices: Vec<Device> = config.into_iter().flat_map(|config| Device::all(&config.dataplane)).collect();
+    let punts: Vec<Device> = config.into_iter().flat_map(|config| Device::punts(&config.dataplane)).collect();
     memory::check(config, host, &mut findings);
     cpus::check(config, &devices, host, &mut findings);
     pci::check(&devices, host, &mut findings);
     network::check(config, &devices, host, &mut findings);
-    privileges::check(config, &devices, host, &mut findings);
+    network::taps(devices.iter().chain(&punts), host, &mut findings);
+    privileges::check(config, &devices, &punts, host, &mut findings);
     if let Some(config) = config {
         listeners::check(config, host, &mut findings);
     }

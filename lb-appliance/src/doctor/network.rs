@@ -16,6 +16,19 @@ pub(super) fn check(config: Option<&Config>, devices: &[Device], host: &Host, fi
         if let Some(interface) = device.interface() {
             link(device, interface, host, findings);
         }
+    }
+    if devices.iter().any(|device| device.is("net_af_packet")) {
+        forwarding(host, findings);
+    }
+    if let Some(config) = config {
+        tunnels(config, devices, findings);
+        own_vips(config, host, findings);
+    }
+}
+
+/// What interfaces are made through.
+pub(super) fn taps<'d>(devices: impl Iterator<Item = &'d Device>, host: &Host, findings: &mut Findings) {
+    for device in devices {
         if device.is("net_tap") && !host.has("dev/net/tun") {
             findings.error(
                 "device.tun",
@@ -24,13 +37,6 @@ pub(super) fn check(config: Option<&Config>, devices: &[Device], host: &Host, fi
                 "modprobe tun   # in Docker: --device /dev/net/tun",
             );
         }
-    }
-    if devices.iter().any(|device| device.is("net_af_packet")) {
-        forwarding(host, findings);
-    }
-    if let Some(config) = config {
-        tunnels(config, devices, findings);
-        own_vips(config, host, findings);
     }
 }
 

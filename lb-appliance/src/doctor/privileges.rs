@@ -15,9 +15,15 @@ const SYS_NICE: (u32, &str) = (23, "cap_sys_nice");
 /// Descriptors of the process itself: libraries, EAL, epoll, listeners.
 const FILES_OF_PROCESS: u64 = 256;
 
-pub(super) fn check(config: Option<&Config>, devices: &[Device], host: &Host, findings: &mut Findings) {
+pub(super) fn check(
+    config: Option<&Config>,
+    devices: &[Device],
+    punts: &[Device],
+    host: &Host,
+    findings: &mut Findings,
+) {
     let Some(held) = capabilities(host) else { return };
-    for device in devices {
+    for device in devices.iter().chain(punts) {
         of_device(device, held, findings);
     }
     if let Some(config) = config {

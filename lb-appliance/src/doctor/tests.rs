@@ -258,6 +258,13 @@ fn pitfalls_of_af_packet_are_found() {
     }
     expect(&lab(), &LAB.replace("iface=gw0", "iface=gw9"), "device.present", Severity::Error);
     expect(&lab(), &LAB.replace("net_af_packet0,iface=gw0", "net_tap0"), "device.tun", Severity::Error);
+    let punt = LAB.replace("iface=gw0\"", "iface=gw0\", punt: gw-lab0");
+    expect(&lab(), &punt, "device.tun", Severity::Error);
+    let tree = lab();
+    tree.put("dev/net/tun", "");
+    assert_eq!(found(&tree.examine(&punt), "device.tun"), None);
+    tree.put("proc/self/status", "CapEff:\t0000000000002000\n");
+    expect(&tree, &punt, "process.capabilities", Severity::Error);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::limits;
 use super::plan::{Part, Subscriber, Target, TargetKey};
 use super::probe::{self, Prepared, ProbeReport, Subject};
+use super::tunnel::Tunnels;
 use crate::config::model::HealthCheck;
 
 mod cell;
@@ -59,6 +60,7 @@ impl Default for Options {
 /// What all tasks share.
 struct Common {
     events: mpsc::Sender<HealthEvent>,
+    tunnels: Arc<Tunnels>,
     probes: Semaphore,
     commands: Semaphore,
     manual: Semaphore,
@@ -109,8 +111,19 @@ pub struct Engine;
 impl Engine {
     /// An engine without targets, whose tasks run on `runtime` (which needs I/O and time) and end with the last handle.
     pub fn spawn(runtime: &Handle, events: mpsc::Sender<HealthEvent>, options: Options) -> EngineHandle {
+        Self::spawn_with(runtime, events, options, Arc::default())
+    }
+
+    /// The same with tunnels that others know of too.
+    pub fn spawn_with(
+        runtime: &Handle,
+        events: mpsc::Sender<HealthEvent>,
+        options: Options,
+        tunnels: Arc<Tunnels>,
+    ) -> EngineHandle {
         let common = Common {
             events,
+            tunnels,
             probes: Semaphore::new(options.in_flight_max),
             commands: Semaphore::new(options.commands_max),
             manual: Semaphore::new(MANUAL_MAX),
@@ -139,6 +152,11 @@ impl std::fmt::Debug for EngineHandle {
 }
 
 impl EngineHandle {
+    /// The ways of probes through the tunnel.
+    pub fn tunnels(&self) -> &Arc<Tunnels> {
+        &self.0.common.tunnels
+    }
+
     /// Replaces the set of targets.
     ///
     /// Targets that stay keep their state and their schedule. A new one is first probed within a second, and is
@@ -199,7 +217,11 @@ impl EngineHandle {
         for cell in cells {
             // The semaphore is never closed; without a permit the probe is merely not counted among the four.
             let _permit = self.0.common.manual.acquire().await;
-            let subject = Subject { address: cell.key.address, subscriber: &subscriber };
+            let subject = Subject {
+                address: cell.key.address,
+                subscriber: &subscriber,
+                tunnels: &self.0.common.tunnels,
+            };
             reports.push(probe::report(&cell.prepared, cell.key.part, &subject).await);
         }
         reports

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::model::{Backend, BackendState, HealthCheck, Pool, Probe};
+use crate::config::model::{Backend, BackendState, HealthCheck, Pool, Probe, Via};
 
 /// Which question of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,7 +44,7 @@ pub struct TargetKey {
     pub check: Arc<HealthCheck>,
     /// Which question.
     pub part: Part,
-    /// For commands, which are told for whom they run: that one.
+    /// For commands, which are told for whom they run, and for tunnels, which are those of one pool: that one.
     pub owner: Option<Subscriber>,
 }
 
@@ -79,8 +79,8 @@ pub fn targets_where(pools: &[Pool], wanted: impl Fn(&Pool, &Backend) -> bool) -
             let subscriber = Subscriber { pool: pool.name.clone(), backend: backend.name.clone() };
             let agent = check.agent_port.map(|_| Part::Agent);
             for part in std::iter::once(Part::Probe).chain(agent) {
-                let told = part == Part::Probe && matches!(check.probe, Probe::Command { .. });
-                let owner = told.then(|| subscriber.clone());
+                let is_own = matches!(check.probe, Probe::Command { .. }) || check.via == Via::Tunnel;
+                let owner = (part == Part::Probe && is_own).then(|| subscriber.clone());
                 let key = TargetKey { address: backend.address, check: check.clone(), part, owner };
                 let index = *indices.entry(key.clone()).or_insert_with(|| {
                     targets.push(Target { key, subscribers: Vec::new() });

@@ -10,8 +10,9 @@ use super::outcome::{Cause, Good, Outcome, Trouble};
 use super::plan::{Part, Subscriber};
 use super::steps::{Step, Steps};
 use super::tls::TlsClient;
-use super::wire;
-use crate::config::model::{HealthCheck, Probe};
+use super::tunnel::{Passage, Tunnels};
+use super::wire::{self, Peer};
+use crate::config::model::{HealthCheck, Probe, Via};
 
 mod agent;
 mod command;
@@ -40,8 +41,9 @@ impl Prepared {
 /// Whom a probe is for.
 pub(super) struct Subject<'s> {
     pub(super) address: IpAddr,
-    /// The command is told; no other kind of probe cares.
+    /// Commands are told; tunnels are found by it.
     pub(super) subscriber: &'s Subscriber,
+    pub(super) tunnels: &'s Tunnels,
 }
 
 /// One probe that somebody asked for, step by step.
@@ -59,14 +61,15 @@ pub struct ProbeReport {
 
 /// Runs one probe now and tells its steps; no state is changed and no counter moves.
 ///
-/// Needs a tokio runtime with I/O and time; comes back within the timeout of the check.
+/// Needs a tokio runtime with I/O and time; comes back within the timeout of the check. Knows no tunnels.
 pub async fn probe_once(
     check: Arc<HealthCheck>,
     part: Part,
     address: IpAddr,
     subscriber: &Subscriber,
 ) -> ProbeReport {
-    report(&Prepared::new(check), part, &Subject { address, subscriber }).await
+    let tunnels = Tunnels::default();
+    report(&Prepared::new(check), part, &Subject { address, subscriber, tunnels: &tunnels }).await
 }
 
 pub(super) async fn report(prepared: &Prepared, part: Part, subject: &Subject<'_>) -> ProbeReport {
@@ -105,10 +108,20 @@ fn outcome(finish: Finish, cause: Option<Cause>, seen: Good, latency: Duration) 
     Outcome { finish, cause, detail: seen.detail, latency, agent: seen.agent, load: seen.load }
 }
 
+/// Agents answer for their host and commands have no socket of ours; the configuration refuses both.
+fn is_tunnelled(prepared: &Prepared, part: Part) -> bool {
+    let is_socket = !matches!(prepared.check.probe, Probe::Command { .. });
+    part == Part::Probe && is_socket && prepared.check.via == Via::Tunnel
+}
+
 fn too_late(prepared: &Prepared, part: Part, timeout: Duration, steps: &Steps) -> Trouble {
     let datagrams = matches!(prepared.check.probe, Probe::Udp(_) | Probe::Dns(_));
     let cause = if datagrams && part == Part::Probe { Cause::NoReply } else { Cause::Timeout };
-    Trouble::new(cause, format!("not done within {timeout:?}, still at: {}", steps.current()))
+    let hint = match is_tunnelled(prepared, part) && matches!(steps.current(), "connect" | "reply") {
+        true => "; does the backend decapsulate, hold the VIP, and have a route back to this port's address?",
+        false => "",
+    };
+    Trouble::new(cause, format!("not done within {timeout:?}, still at: {}{hint}", steps.current()))
 }
 
 async fn attempt(
@@ -117,18 +130,23 @@ async fn attempt(
     subject: &Subject<'_>,
     steps: &mut Steps,
 ) -> Result<Good, Trouble> {
-    let address = subject.address;
+    let passage = match is_tunnelled(prepared, part) {
+        true => Some(subject.tunnels.passage(subject.subscriber, steps).await?),
+        false => None,
+    };
+    let address = passage.as_ref().map_or(subject.address, Passage::vip);
+    let peer = Peer { address, passage: passage.as_ref() };
     let tls = prepared.tls.as_ref();
     match (part, &prepared.check.probe) {
         (Part::Agent, _) => agent::run(address, prepared.check.agent_port, steps).await,
         (Part::Probe, Probe::Tcp { port }) => {
-            wire::connect(address, *port, steps).await.map(|_| Good::new("connection accepted"))
+            wire::connect(peer, *port, steps).await.map(|_| Good::new("connection accepted"))
         }
-        (Part::Probe, Probe::Udp(udp)) => udp::run(address, udp, steps).await,
-        (Part::Probe, Probe::Dns(dns)) => dns::run(address, dns, steps).await,
+        (Part::Probe, Probe::Udp(udp)) => udp::run(peer, udp, steps).await,
+        (Part::Probe, Probe::Dns(dns)) => dns::run(peer, dns, steps).await,
         // Large futures live only while they run: ten thousand waiting targets stay small.
-        (Part::Probe, Probe::Http(http)) => Box::pin(http::run(address, http, tls, steps)).await,
-        (Part::Probe, Probe::Grpc(grpc)) => Box::pin(grpc::run(address, grpc, tls, steps)).await,
+        (Part::Probe, Probe::Http(http)) => Box::pin(http::run(peer, http, tls, steps)).await,
+        (Part::Probe, Probe::Grpc(grpc)) => Box::pin(grpc::run(peer, grpc, tls, steps)).await,
         (Part::Probe, Probe::Command { argv }) => Box::pin(command::run(subject, argv, steps)).await,
     }
 }

@@ -14,18 +14,33 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::outcome::{Cause, Trouble};
 use super::steps::Steps;
+use super::tunnel::Passage;
 
 /// Bytes of an answer that are looked at.
 pub(super) const ANSWER_MAX: usize = 64 << 10;
 
+/// Whom a probe's sockets talk to, and how they get there.
+#[derive(Clone, Copy)]
+pub(super) struct Peer<'p> {
+    /// The backend, or the VIP.
+    pub(super) address: IpAddr,
+    /// Through the tunnel.
+    pub(super) passage: Option<&'p Passage>,
+}
+
 /// Connects a TCP socket.
-pub(super) async fn connect(address: IpAddr, port: u16, steps: &mut Steps) -> Result<TcpStream, Trouble> {
-    steps.begin("connect");
-    let peer = SocketAddr::new(address, port);
-    let stream = open(peer).await.map_err(|error| {
+pub(super) async fn connect(peer: Peer<'_>, port: u16, steps: &mut Steps) -> Result<TcpStream, Trouble> {
+    let to = SocketAddr::new(peer.address, port);
+    let failed = |error: io::Error| {
         let trouble = named(&error);
-        Trouble { detail: format!("connect to {peer}: {}", trouble.detail), ..trouble }
-    })?;
+        Trouble { detail: format!("connect to {to}: {}", trouble.detail), ..trouble }
+    };
+    let socket = socket(to).map_err(failed)?;
+    if let Some(passage) = peer.passage {
+        passage.tcp(&socket, steps)?;
+    }
+    steps.begin("connect");
+    let (peer, stream) = (to, socket.connect(to).await.map_err(failed)?);
     steps.end(|| match stream.local_addr() {
         Ok(local) => format!("{peer} from {local}"),
         Err(_) => peer.to_string(),
@@ -33,11 +48,11 @@ pub(super) async fn connect(address: IpAddr, port: u16, steps: &mut Steps) -> Re
     Ok(stream)
 }
 
-async fn open(peer: SocketAddr) -> io::Result<TcpStream> {
+fn socket(peer: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_zero_linger()?;
     socket.set_nodelay(true)?;
-    socket.connect(peer).await
+    Ok(socket)
 }
 
 /// Reads to the end, to `until` (kept), or to the bound, whichever comes first.

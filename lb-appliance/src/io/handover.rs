@@ -27,6 +27,8 @@ pub struct QueueOwners {
     pub receive: Vec<usize>,
     /// Of its transmit queues.
     pub transmit: Vec<usize>,
+    /// What is received stays with its owner: nothing in it is for a certain worker.
+    pub is_private: bool,
 }
 
 impl QueueOwners {
@@ -37,12 +39,17 @@ impl QueueOwners {
             let first = if queues < workers { port } else { 0 };
             (0..queues).map(|queue| (first + queue) % workers.max(1)).collect()
         };
-        Self { receive: owners(receive), transmit: owners(transmit) }
+        Self { receive: owners(receive), transmit: owners(transmit), is_private: false }
+    }
+
+    /// One queue each way for one worker; the others send through it.
+    pub fn private(owner: usize) -> Self {
+        Self { receive: vec![owner], transmit: vec![owner], is_private: true }
     }
 
     /// True if some worker has no receive queue and is served by the owners of those there are.
     pub fn is_steered(&self, workers: usize) -> bool {
-        self.receive.len() < workers
+        self.receive.len() < workers && !self.is_private
     }
 
     /// Who transmits for a worker: itself if it can.
@@ -63,6 +70,10 @@ pub enum Purpose {
     Forward,
     /// It is a reply of our own.
     Answer,
+    /// It is for the kernel; the port is the punt interface.
+    Punt,
+    /// The kernel sends it.
+    Inject,
 }
 
 /// Where a packet came from or leaves, and why.

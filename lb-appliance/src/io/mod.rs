@@ -10,6 +10,7 @@ pub mod dpdk;
 pub mod handover;
 pub mod memory;
 pub mod steering;
+pub mod taps;
 
 use lb_core::packet::Packet;
 use std::time::Duration;

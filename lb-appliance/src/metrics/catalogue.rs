@@ -92,6 +92,8 @@ metrics! {
     PortTransmitErrors, Counter, Ports, "guideway_port_transmit_errors_total", ["port"], "Packets that the NIC could not send (oerrors).";
     PortReceiveNombuf, Counter, Ports, "guideway_port_receive_nombuf_total", ["port"], "RX failures for want of an mbuf.";
     PortPunted, Counter, Ports, "guideway_port_punted_packets_total", ["port"], "Packets handed to the kernel.";
+    PortInjected, Counter, Ports, "guideway_port_injected_packets_total", ["port"], "Packets sent for the kernel; not part of the packets that the workers account for.";
+    PortInjectedRefused, Counter, Ports, "guideway_port_injected_refused_packets_total", ["port"], "Packets of the kernel that cannot be sent: the transmit ring did not take them, or they probe a backend that is gone.";
     QueueReceivePackets, Counter, Ports, "guideway_queue_receive_packets_total", ["port", "queue"], "Packets taken from a receive queue.";
     QueueReceiveBytes, Counter, Ports, "guideway_queue_receive_bytes_total", ["port", "queue"], "Bytes taken from a receive queue, without FCS.";
     QueueTransmitPackets, Counter, Ports, "guideway_queue_transmit_packets_total", ["port", "queue"], "Packets put into a transmit queue.";

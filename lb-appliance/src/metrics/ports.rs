@@ -17,8 +17,10 @@ pub(super) fn collect(sources: &Sources, families: &mut Families) {
         collect_port(families, port.as_ref());
         let name = port.identity().name.as_str();
         let queues = sources.workers.iter().map(|worker| worker.queues.get(index));
-        let punted = queues.clone().flatten().map(|queue| queue.punted.get()).sum();
-        families.count(Metric::PortPunted, &[name], punted);
+        let sum = |of: fn(&QueueCounters) -> u64| queues.clone().flatten().map(of).sum();
+        families.count(Metric::PortPunted, &[name], sum(|queue| queue.punted.get()));
+        families.count(Metric::PortInjected, &[name], sum(|queue| queue.injected.get()));
+        families.count(Metric::PortInjectedRefused, &[name], sum(|queue| queue.inject_refused.get()));
         if sources.settings.per_queue {
             for (number, queue) in queues.enumerate() {
                 let Some(queue) = queue else { continue };

@@ -3,9 +3,11 @@
 //!
 //! Fields are dropped in the order in which they are declared: ports before buffers before the EAL.
 
+use super::punt;
 use crate::config::model::{Config, Memory, Port as PortSettings};
 use crate::io::dpdk::PortQueues;
 use crate::io::handover::{self, QueueOwners};
+use crate::io::taps::Taps;
 use crate::logging;
 use anyhow::{Context, Result, bail};
 use dpdk::{
@@ -29,6 +31,9 @@ pub(super) type WorkerQueues = Vec<PortQueues>;
 /// Everything that DPDK gave us.
 pub(super) struct OpenPorts {
     ports: Vec<(String, Port<Started>)>,
+    /// Kept open: the interfaces are there as long as these.
+    _tap_ports: Vec<Port<Started>>,
+    taps: Taps,
     owners: Vec<QueueOwners>,
     pool: Mempool,
     eal: Eal,
@@ -42,7 +47,9 @@ impl OpenPorts {
         let devices = devices(config)?;
         dpdk::log::set_sink(logging::dpdk_line);
         let eal = Eal::init(&eal_config(config, &devices))?;
-        let owners = queue_owners(&eal, config, &devices, workers)?;
+        let taps = Taps::new(config.dataplane.ports.iter().map(|port| port.punt.is_some()));
+        let mut owners = queue_owners(&eal, config, &devices, workers)?;
+        owners.extend(taps.owners(&owners));
         let pool = Mempool::new(&eal, &pool_config(config, workers, &owners)?)?;
         let mut queues: Vec<WorkerQueues> = (0..workers).map(|_| Vec::new()).collect();
         let mut ports = Vec::new();
@@ -51,10 +58,16 @@ impl OpenPorts {
                 .with_context(|| cannot_open(settings))?;
             ports.push((settings.name.clone(), port));
         }
-        Ok((Self { ports, owners, pool, eal }, queues))
+        let tap_ports = open_taps(&eal, &pool, config, (&ports, &taps), &owners, &mut queues)?;
+        Ok((Self { ports, _tap_ports: tap_ports, taps, owners, pool, eal }, queues))
     }
 
-    /// Which worker owns which queue, by port.
+    /// The punt interfaces.
+    pub(super) fn taps(&self) -> &Taps {
+        &self.taps
+    }
+
+    /// Which worker owns which queue, by port; punt interfaces come last.
     pub(super) fn owners(&self) -> &[QueueOwners] {
         &self.owners
     }
@@ -143,9 +156,13 @@ fn pool_config(config: &Config, workers: usize, owners: &[QueueOwners]) -> Resul
                 + owners.transmit.len() * usize::from(port.tx_descriptors)
         })
         .sum();
+    let taps = config.dataplane.ports.iter().filter(|port| port.punt.is_some()).count();
     // Rings full in both directions, a burst in hand per port, and what each worker's cache may hold back.
-    let in_hand = BURST_MAX * config.dataplane.ports.len() + POOL_CACHE as usize * 3 / 2;
-    let needed = rings + workers * in_hand + handover::packets_max(workers, owners);
+    let in_hand = BURST_MAX * (config.dataplane.ports.len() + taps) + POOL_CACHE as usize * 3 / 2;
+    let needed = rings
+        + taps * usize::from(punt::DESCRIPTORS)
+        + workers * in_hand
+        + handover::packets_max(workers, owners);
     if (mbufs as usize) < needed {
         bail!(
             "dataplane.memory.mbufs_per_numa_node is {mbufs}, but {workers} worker(s) with these descriptor \
@@ -182,6 +199,8 @@ fn open_port(
             tx_descriptors: settings.tx_descriptors,
             mtu: Some(settings.mtu),
             promiscuous: settings.promiscuous,
+            // Only the kernel knows which groups it is in.
+            all_multicast: settings.punt.is_some(),
             rss_key: None,
         },
         pool,
@@ -199,6 +218,25 @@ fn open_port(
     }
     log_port(settings, &port, queues.len(), owners);
     Ok(port)
+}
+
+/// The punt interfaces of all ports that have one, in the order of the ports.
+fn open_taps(
+    eal: &Eal,
+    pool: &Mempool,
+    config: &Config,
+    (ports, taps): (&[(String, Port<Started>)], &Taps),
+    owners: &[QueueOwners],
+    queues: &mut [WorkerQueues],
+) -> Result<Vec<Port<Started>>> {
+    let vdev = |port: &PortSettings| port.device.split(',').next().unwrap_or_default().to_owned();
+    let mut taken: Vec<String> = config.dataplane.ports.iter().map(vdev).collect();
+    let mut opened = Vec::new();
+    for (index, (settings, (_, port))) in config.dataplane.ports.iter().zip(ports).enumerate() {
+        let Some(owners) = taps.of_port(index).and_then(|tap| owners.get(tap)) else { continue };
+        opened.extend(punt::open(eal, pool, settings, (port.info().mac, owners), &mut taken, queues)?);
+    }
+    Ok(opened)
 }
 
 fn log_port(settings: &PortSettings, port: &Port<Started>, workers: usize, owners: &QueueOwners) {

@@ -10,6 +10,7 @@ use crate::control::Errands;
 use crate::instruments::WorkerInstruments;
 use crate::io::dpdk::{DpdkIo, MbufPacket};
 use crate::io::handover::{Crew, QueueOwners};
+use crate::io::taps::Taps;
 use crate::worker::control_line::{ControlLine, Errand};
 use crate::worker::{LoopSettings, Worker};
 use anyhow::{Context, Result, anyhow};
@@ -19,6 +20,7 @@ use lb_core::counters::WorkerCounters;
 use lb_core::headers::PortFilter;
 use lb_core::hw::Level;
 use lb_core::pipeline::Pipeline;
+use lb_core::probe_route::ProbeRoutes;
 use lb_core::publish::Subscriber;
 use lb_core::tables::Tables;
 use memory::TableMemory;
@@ -40,8 +42,11 @@ pub(super) struct WorkerPlan {
     pub(super) connection_entries: usize,
     pub(super) tables: Arc<Tables>,
     pub(super) filters: Vec<PortFilter>,
-    /// Which worker owns which queue, by port.
+    /// Which worker owns which queue, by port; punt interfaces come last.
     pub(super) owners: Vec<QueueOwners>,
+    pub(super) taps: Taps,
+    /// Which of the kernel's frames are health probes.
+    pub(super) probes: Arc<ProbeRoutes>,
 }
 
 /// The running workers.
@@ -84,7 +89,7 @@ impl Workers {
             let cpu = plan.cpus.get(index).copied();
             let label = cpu.map_or_else(|| format!("w{index}"), |cpu| cpu.to_string());
             let packets = Arc::new(WorkerCounters::for_any_tables());
-            let instruments = Arc::new(WorkerInstruments::new(label, packets, queues.len()));
+            let instruments = Arc::new(WorkerInstruments::new(label, packets, plan.taps.port_count()));
             workers.instruments.push(Arc::clone(&instruments));
             let stop = Arc::clone(&workers.stop);
             let (ready, eal, plan) = (ready.clone(), eal.clone(), plan.clone());
@@ -164,7 +169,7 @@ impl Start {
         let pipeline = Pipeline::new(connections, Arc::clone(&instruments.packets), Level::detect());
         let worker = Worker::new(io, pipeline, plan.tables, plan.filters, instruments, plan.settings);
         let _ = ready.send(Ok(table));
-        worker.in_crew(crew).on_line(line).run(&stop);
+        worker.with_probes(plan.probes).in_crew(crew).with_taps(plan.taps).on_line(line).run(&stop);
         drop(registered);
         Ok(())
     }

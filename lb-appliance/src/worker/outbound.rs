@@ -5,9 +5,11 @@
 
 use crate::instruments::WorkerInstruments;
 use crate::io::handover::{Crew, Purpose};
+use crate::io::taps::Taps;
 use crate::io::{PacketBurst, PacketIo};
 use lb_core::counters::DropCounters;
 use lb_core::packet::Packet;
+use lb_core::probe_route::Diverted;
 use lb_core::reason::DropReason;
 use lb_core::record::Record;
 use lb_core::tables::Tables;
@@ -23,6 +25,8 @@ pub(super) struct Outbound<B> {
     staged: Vec<B>,
     /// Our own replies.
     answers: B,
+    /// What is for the kernel.
+    punted: B,
     /// What is given up, to be freed at once.
     discarded: B,
     /// The port that every backend is reached by, if there is only one.
@@ -36,6 +40,7 @@ impl<B: PacketBurst> Outbound<B> {
         let mut outbound = Self {
             staged: (0..ports).map(|_| B::default()).collect(),
             answers: B::default(),
+            punted: B::default(),
             discarded: B::default(),
             only_port: None,
             records: 0,
@@ -67,11 +72,13 @@ impl<B: PacketBurst> Outbound<B> {
     }
 
     /// Sorts a burst by what becomes of its packets, and empties it. Counts the drops that the core has not.
+    /// `has_tap` says whether there is a way to the kernel.
     pub(super) fn sort(
         &mut self,
         burst: &mut B,
         verdicts: &[Verdict],
         records: &[Record],
+        has_tap: bool,
         drops: &DropCounters,
     ) {
         for (packet, verdict) in burst.drain().zip(verdicts) {
@@ -83,7 +90,8 @@ impl<B: PacketBurst> Outbound<B> {
                     None => (&mut self.discarded, Some(DropReason::NoBackend)),
                 },
                 Verdict::Answer => (&mut self.answers, None),
-                // No punt interfaces yet: what would be the kernel's is dropped under its own name.
+                Verdict::Punt(_) if has_tap => (&mut self.punted, None),
+                // What would be the kernel's is dropped under its own name.
                 Verdict::Punt(reason) => (&mut self.discarded, Some(reason.drop_reason())),
                 // Counted where it was decided.
                 Verdict::Drop(_) => (&mut self.discarded, None),
@@ -98,16 +106,61 @@ impl<B: PacketBurst> Outbound<B> {
         self.discarded.clear();
     }
 
-    /// Sends everything sorted: replies by `port`, by which the questions came in.
+    /// Sorts a burst of the kernel in which there are probes, and empties it: probes by the ports of their records,
+    /// the others by `port`. Returns how many probes cannot be sent.
+    pub(super) fn sort_probes(
+        &mut self,
+        burst: &mut B,
+        found: &[Diverted],
+        port: usize,
+        records: &[Record],
+    ) -> u64 {
+        let mut lost = 0;
+        for (packet, found) in burst.drain().zip(found) {
+            let to = match *found {
+                Diverted::No => Some(port),
+                Diverted::To(record) => {
+                    records.get(usize::from(record)).map(|record| usize::from(record.port()))
+                }
+                Diverted::Drop(_) => None,
+            };
+            let list = match to.and_then(|to| self.staged.get_mut(to)) {
+                Some(staged) => staged,
+                None => {
+                    lost += 1;
+                    &mut self.discarded
+                }
+            };
+            let refused = list.push(packet);
+            debug_assert!(refused.is_ok(), "more than a burst sorted");
+        }
+        self.discarded.clear();
+        lost
+    }
+
+    /// Sends what has been sorted by ports.
+    pub(super) fn flush_staged<I: PacketIo<Burst = B, Packet = B::Packet>>(
+        &mut self,
+        purpose: Purpose,
+        exit: &mut Exit<'_, I>,
+    ) {
+        for (to, staged) in self.staged.iter_mut().enumerate() {
+            exit.send(to, purpose, staged);
+        }
+    }
+
+    /// Sends everything sorted: replies by `port`, by which the questions came in, and what is for the kernel to
+    /// the punt interface of that port.
     pub(super) fn flush<I: PacketIo<Burst = B, Packet = B::Packet>>(
         &mut self,
         port: usize,
         exit: &mut Exit<'_, I>,
     ) {
-        for (to, staged) in self.staged.iter_mut().enumerate() {
-            exit.send(to, Purpose::Forward, staged);
-        }
+        self.flush_staged(Purpose::Forward, exit);
         exit.send(port, Purpose::Answer, &mut self.answers);
+        if let Some(tap) = exit.taps.of_port(port) {
+            exit.send(tap, Purpose::Punt, &mut self.punted);
+        }
     }
 }
 
@@ -115,6 +168,7 @@ impl<B: PacketBurst> Outbound<B> {
 pub(super) struct Exit<'a, I: PacketIo> {
     pub(super) io: &'a mut I,
     pub(super) crew: Option<&'a mut Crew<I::Packet>>,
+    pub(super) taps: &'a Taps,
     pub(super) instruments: &'a WorkerInstruments,
 }
 
@@ -139,14 +193,34 @@ impl<I: PacketIo> Exit<'_, I> {
         }
         let (refused, refused_bytes) = (burst.len() as u64, burst.bytes());
         burst.clear();
-        if let Some(queue) = self.instruments.queues.get(port) {
-            queue.sent_packets.add(packets - refused);
-            queue.sent_bytes.add(bytes - refused_bytes);
-        }
+        let sent = Load { packets: packets - refused, bytes: bytes - refused_bytes };
+        self.count_sent(port, purpose, sent);
+        self.count_refused(port, purpose, Load { packets: refused, bytes: refused_bytes });
+    }
+
+    #[inline]
+    fn count_sent(&self, port: usize, purpose: Purpose, sent: Load) {
         let counters = &self.instruments.packets;
-        let sent = if purpose == Purpose::Answer { &counters.answered } else { &counters.sent };
-        sent.add(packets - refused);
-        self.count_refused(port, refused, refused_bytes);
+        if let Some(queue) = self.instruments.queues.get(port) {
+            queue.sent_packets.add(sent.packets);
+            queue.sent_bytes.add(sent.bytes);
+        }
+        match purpose {
+            Purpose::Answer => counters.answered.add(sent.packets),
+            Purpose::Serve | Purpose::Forward => counters.sent.add(sent.packets),
+            Purpose::Punt => {
+                counters.punted.add(sent.packets);
+                let port = self.taps.port_of(port);
+                if let Some(queue) = port.and_then(|port| self.instruments.queues.get(port)) {
+                    queue.punted.add(sent.packets);
+                }
+            }
+            Purpose::Inject => {
+                if let Some(queue) = self.instruments.queues.get(port) {
+                    queue.injected.add(sent.packets);
+                }
+            }
+        }
     }
 
     /// Sends a burst through the worker that has a queue. That one counts what it sends or drops.
@@ -158,18 +232,32 @@ impl<I: PacketIo> Exit<'_, I> {
             None => Default::default(),
         };
         burst.clear();
-        self.count_refused(port, packets - accepted.packets, bytes - accepted.bytes);
+        let refused = Load { packets: packets - accepted.packets, bytes: bytes - accepted.bytes };
+        self.count_refused(port, purpose, refused);
     }
 
-    fn count_refused(&self, port: usize, packets: u64, bytes: u64) {
-        if packets == 0 {
+    /// Counts what no ring took. What the kernel wanted to send was never received, so it is no drop of ours.
+    fn count_refused(&self, port: usize, purpose: Purpose, refused: Load) {
+        if refused.packets == 0 {
             return;
         }
         if let Some(queue) = self.instruments.queues.get(port) {
             queue.full.add(1);
+            if purpose == Purpose::Inject {
+                queue.inject_refused.add(refused.packets);
+                return;
+            }
         }
+        let reason = if purpose == Purpose::Punt { DropReason::PuntFull } else { DropReason::TxFull };
         let drops = &self.instruments.packets.drops;
-        drops.packets[DropReason::TxFull as usize].add(packets);
-        drops.bytes[DropReason::TxFull as usize].add(bytes);
+        drops.packets[reason as usize].add(refused.packets);
+        drops.bytes[reason as usize].add(refused.bytes);
     }
+}
+
+/// Some packets and the bytes of their frames.
+#[derive(Clone, Copy)]
+struct Load {
+    packets: u64,
+    bytes: u64,
 }

@@ -38,8 +38,12 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
         if purpose == Purpose::Serve {
             self.serve(port);
         } else {
-            let mut exit =
-                Exit { io: &mut self.io, crew: self.crew.as_mut(), instruments: &self.instruments };
+            let mut exit = Exit {
+                io: &mut self.io,
+                crew: self.crew.as_mut(),
+                taps: &self.taps,
+                instruments: &self.instruments,
+            };
             exit.send(port, purpose, &mut self.in_hand);
         }
         received

@@ -2,6 +2,7 @@
 
 mod mixed;
 mod shared;
+mod taps;
 
 use super::*;
 use crate::io::memory::{MemoryIo, MemoryPort};

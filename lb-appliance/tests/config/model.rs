@@ -61,6 +61,7 @@ fn the_full_example_arrives_value_by_value() {
         port.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["198.51.100.11/24", "2001:db8:100::11/64"]
     );
+    assert_eq!(port.punt.as_deref(), Some("gw-uplink0"));
     let gateway_mac = MacAddr([2, 0, 0x5e, 0, 0x53, 1]);
     assert_eq!(port.gateways[1], Gateway { address: ip("2001:db8:100::1"), mac: gateway_mac });
     assert_eq!(config.forwarding.encapsulation.source_ipv6.map(IpAddr::V6), Some(ip("2001:db8:100::11")));

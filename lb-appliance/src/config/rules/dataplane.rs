@@ -15,6 +15,7 @@ const MBUF_BYTES: u64 = 2368;
 pub(super) fn check(dataplane: &DataplaneDraft, findings: &Findings<'_>) {
     cpus(dataplane, findings);
     devices(&dataplane.ports, findings);
+    punts(&dataplane.ports, findings);
     for port in &dataplane.ports {
         addresses(port, findings);
         for descriptors in [&port.rx_descriptors, &port.tx_descriptors].into_iter().flatten() {
@@ -71,6 +72,27 @@ fn devices(ports: &[PortDraft], findings: &Findings<'_>) {
             );
         } else {
             seen.insert(name, device);
+        }
+    }
+}
+
+/// A punt interface is made, so its name must be nobody else's: neither another one's nor that of an interface which a
+/// device works on.
+fn punts(ports: &[PortDraft], findings: &Findings<'_>) {
+    let mut seen: HashMap<&str, (&Place, &str)> = HashMap::new();
+    for device in ports.iter().filter_map(|port| port.device.as_ref()) {
+        let interface = device.value.split(',').find_map(|argument| argument.strip_prefix("iface="));
+        if let Some(interface) = interface {
+            seen.entry(interface).or_insert((&device.place, "a device works on it"));
+        }
+    }
+    for punt in ports.iter().filter_map(|port| port.punt.as_ref()) {
+        if let Some((first, what)) = seen.get(punt.value.as_str()) {
+            let message = format!("interface `{}` cannot be made: its name is taken", punt.value);
+            let hint = "the punt interface is a new one: give it a name of its own, as in gw-uplink0";
+            findings.add_pair(Code::TakenInterface, &punt.place, message, hint, (*first, (*what).to_owned()));
+        } else {
+            seen.insert(&punt.value, (&punt.place, "already here"));
         }
     }
 }

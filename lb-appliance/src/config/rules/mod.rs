@@ -9,6 +9,7 @@ mod maglev;
 mod names;
 mod next_hop;
 mod pools;
+mod tunnel;
 mod vips;
 
 pub(super) use next_hop::resolve;
@@ -22,6 +23,7 @@ pub(super) fn check(draft: &Draft, findings: &Findings<'_>) {
     dataplane::check(&draft.dataplane, findings);
     pools::check(draft, findings);
     health::check(draft, findings);
+    tunnel::check(draft, findings);
     vips::check(draft, findings);
     maglev::check(draft, findings);
     next_hop::check(draft, findings);

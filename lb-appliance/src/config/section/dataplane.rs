@@ -11,7 +11,7 @@ use super::super::finding::Place;
 use super::super::keys;
 use super::super::mac::MacAddr;
 use super::super::model::{Idle, Memory};
-use super::super::read::{Item, Located, Section};
+use super::super::read::{Complaint, Item, Located, Section};
 
 /// Highest CPU number plus one; Linux' `cpu_set_t` has 1024.
 pub(in super::super) const CPUS_MAX: u32 = 1024;
@@ -29,6 +29,9 @@ const DESCRIPTORS_MAX: u16 = 32_768;
 pub(in super::super) const PORTS_MAX: usize = 32;
 /// Workers at most; DPDK's RTE_MAX_LCORE less the main one.
 pub(in super::super) const WORKERS_MAX: usize = 127;
+
+/// Bytes of an interface's name at most; the kernel's IFNAMSIZ less its NUL.
+pub(in super::super) const INTERFACE_BYTES_MAX: usize = 15;
 
 pub(in super::super) struct DataplaneDraft {
     pub(in super::super) workers: Vec<Located<u32>>,
@@ -50,6 +53,8 @@ pub(in super::super) struct PortDraft {
     pub(in super::super) addresses: Vec<Located<IpNet>>,
     pub(in super::super) gateways: Vec<GatewayDraft>,
     pub(in super::super) promiscuous: bool,
+    pub(in super::super) punt: Option<Located<String>>,
+    pub(in super::super) punt_given: bool,
 }
 
 impl PortDraft {
@@ -137,6 +142,8 @@ fn port(item: &Item<'_>) -> Option<PortDraft> {
         addresses: list("addresses").iter().filter_map(Item::prefix).collect(),
         gateways: list("gateways").iter().filter_map(gateway).collect(),
         promiscuous: section.get("promiscuous").and_then(|item| item.boolean()).unwrap_or(false),
+        punt_given: section.get("punt").is_some(),
+        punt: section.get("punt").and_then(|item| interface(&item)),
     })
 }
 
@@ -147,6 +154,24 @@ fn device(item: &Item<'_>) -> Option<Located<String>> {
     };
     item.findings.add_hint(Code::BadDevice, &item.place, complaint.message, complaint.hint);
     None
+}
+
+/// A name that the kernel takes, and that neither the arguments of a vdev nor paths below `/proc/sys` break.
+fn interface(item: &Item<'_>) -> Option<Located<String>> {
+    item.parse(Code::BadInterface, "the name of an interface", |text| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let is_taken = matches!(text, "." | ".." | "lo" | "all" | "default");
+        if !text.is_empty() && text.len() <= INTERFACE_BYTES_MAX && text.chars().all(is_plain) && !is_taken {
+            return Ok(text.to_owned());
+        }
+        let message = match text.len() {
+            len if len > INTERFACE_BYTES_MAX => {
+                format!("`{text}` has {len} bytes, more than {INTERFACE_BYTES_MAX}")
+            }
+            _ => format!("`{text}` cannot be the name of a new interface"),
+        };
+        Err(Complaint::new(message, "write 1 to 15 letters, digits, `.`, `_` or `-`, as in gw-uplink0"))
+    })
 }
 
 fn gateway(item: &Item<'_>) -> Option<GatewayDraft> {

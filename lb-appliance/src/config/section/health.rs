@@ -28,6 +28,8 @@ pub(in super::super) struct HealthDraft {
     /// Read, unless it is absent or has an error.
     check: Option<HealthCheck>,
     pub(in super::super) check_given: bool,
+    /// Where `via: tunnel` stands.
+    pub(in super::super) tunnel: Option<Place>,
     panic_below: Option<u16>,
     all_down: Option<AllDown>,
     pub(in super::super) quorum: Option<Located<u32>>,
@@ -36,6 +38,11 @@ pub(in super::super) struct HealthDraft {
 }
 
 impl HealthDraft {
+    /// What was read, if it has no error.
+    pub(in super::super) fn check(&self) -> Option<&HealthCheck> {
+        self.check.as_ref()
+    }
+
     /// `None` only after an error.
     pub(in super::super) fn build(&self) -> Option<PoolHealth> {
         if self.check_given && self.check.is_none() {
@@ -58,6 +65,7 @@ pub(super) fn read(pool: &Section<'_>) -> HealthDraft {
     let policy_keys = ["panic_threshold", "all_down", "quorum"];
     HealthDraft {
         check_given: item.is_some(),
+        tunnel: item.as_ref().and_then(tunnel_place),
         check: item.and_then(|item| check(&item)),
         panic_below: pool.get("panic_threshold").and_then(|item| item.share()),
         all_down: pool.get("all_down").and_then(|item| item.choice(&policies, &[])),
@@ -103,18 +111,13 @@ fn check(item: &Item<'_>) -> Option<HealthCheck> {
     })
 }
 
+/// Where a check asks for the tunnel, whatever else is wrong with it.
+fn tunnel_place(item: &Item<'_>) -> Option<Place> {
+    let via = item.peek("via")?;
+    (via.as_text() == Some("tunnel")).then_some(via.place)
+}
+
 fn via(section: &Section<'_>) -> Option<Via> {
     let Some(item) = section.get("via") else { return Some(Via::Direct) };
-    let via = item.choice(&[("direct", Via::Direct), ("tunnel", Via::Tunnel)], &[])?;
-    if via == Via::Tunnel {
-        let hint = "until they are, use `via: direct`: the probe goes to the backend's own address";
-        item.findings.add_hint(
-            Code::NotSupportedYet,
-            &item.place,
-            "tunnel probes are not supported yet",
-            hint,
-        );
-        return None;
-    }
-    Some(via)
+    item.choice(&[("direct", Via::Direct), ("tunnel", Via::Tunnel)], &[])
 }

@@ -41,9 +41,9 @@ async fn probe(cell: &Cell, common: &Common) {
         common.late.fetch_add(1, Ordering::Relaxed);
         cell.count_late();
     }
-    // Only commands look at the subscriber, and they have exactly one.
+    // Only commands and tunnels look at the subscriber, and they have exactly one.
     let Some(subscriber) = cell.key.owner.clone().or_else(|| cell.first_subscriber()) else { return };
-    let subject = Subject { address: cell.key.address, subscriber: &subscriber };
+    let subject = Subject { address: cell.key.address, subscriber: &subscriber, tunnels: &common.tunnels };
     let outcome = probe::run(&cell.prepared, cell.key.part, &subject, &mut Steps::quiet()).await;
     // Whether it was in time the probe has judged; that this task was woken late is not the backend's fault.
     let now = if outcome.ok() { common.now_ns().min(start.deadline_ns) } else { common.now_ns() };

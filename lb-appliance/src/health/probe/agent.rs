@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use super::super::agent::AgentReport;
 use super::super::outcome::{Cause, Good, Trouble, bounded};
 use super::super::steps::Steps;
-use super::super::wire;
+use super::super::wire::{self, Peer};
 
 /// Bytes of an answer that nobody understands which are shown.
 const SHOWN: usize = 60;
 
 pub(super) async fn run(address: IpAddr, port: Option<u16>, steps: &mut Steps) -> Result<Good, Trouble> {
     let port = port.ok_or_else(|| Trouble::new(Cause::Local, "the check has no agent"))?;
-    let mut stream = wire::connect(address, port, steps).await?;
+    let mut stream = wire::connect(Peer { address, passage: None }, port, steps).await?;
     steps.begin("response");
     let answer = wire::read_answer(&mut stream, Some(b'\n')).await.map_err(|error| wire::named(&error))?;
     let report = AgentReport::parse(&answer).ok_or_else(|| {

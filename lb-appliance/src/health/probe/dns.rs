@@ -2,7 +2,6 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
@@ -10,21 +9,21 @@ use hickory_proto::rr::{Name, RecordType};
 
 use super::super::outcome::{Cause, Good, Trouble};
 use super::super::steps::Steps;
-use super::super::wire;
+use super::super::wire::{self, Peer};
 use super::udp;
 use crate::config::model::DnsProbe;
 
 /// Datagrams that are no answer to our question before we give up.
 const STRANGERS_MAX: usize = 16;
 
-pub(super) async fn run(address: IpAddr, dns: &DnsProbe, steps: &mut Steps) -> Result<Good, Trouble> {
+pub(super) async fn run(peer: Peer<'_>, dns: &DnsProbe, steps: &mut Steps) -> Result<Good, Trouble> {
     let question = question(dns)?;
-    let id = RandomState::new().hash_one(address) as u16;
+    let id = RandomState::new().hash_one(peer.address) as u16;
     let mut message = Message::new(id, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
     message.add_query(question.clone());
     let payload = message.to_vec().map_err(|error| Trouble::new(Cause::Local, error.to_string()))?;
-    let socket = udp::ask(address, dns.port, &payload, steps).await?;
+    let socket = udp::ask(peer, dns.port, &payload, steps).await?;
     let mut answer = [0u8; 4096];
     for _ in 0..STRANGERS_MAX {
         let count = socket.recv(&mut answer).await.map_err(|error| wire::named(&error))?;

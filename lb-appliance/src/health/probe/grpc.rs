@@ -2,8 +2,6 @@
 //!
 //! The call is small enough to be spoken directly over `h2`: five bytes of frame and a message of one field.
 
-use std::net::IpAddr;
-
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::{HeaderMap, Request};
@@ -13,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::super::outcome::{Cause, Good, Trouble};
 use super::super::steps::Steps;
 use super::super::tls::TlsClient;
-use super::super::wire::{self, ANSWER_MAX};
+use super::super::wire::{self, ANSWER_MAX, Peer};
 use crate::config::model::GrpcProbe;
 
 /// `grpc.health.v1.HealthCheckRequest`.
@@ -39,12 +37,13 @@ const NOT_FOUND: &str = "5";
 const FRAME_HEAD: usize = 5;
 
 pub(super) async fn run(
-    address: IpAddr,
+    peer: Peer<'_>,
     grpc: &GrpcProbe,
     tls: Option<&TlsClient>,
     steps: &mut Steps,
 ) -> Result<Good, Trouble> {
-    let stream = wire::connect(address, grpc.port, steps).await?;
+    let address = peer.address;
+    let stream = wire::connect(peer, grpc.port, steps).await?;
     let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
     match tls {
         None => exchange(stream, &format!("http://{host}:{}", grpc.port), grpc, steps).await,

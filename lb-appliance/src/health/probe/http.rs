@@ -15,19 +15,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::super::outcome::{Cause, Good, Trouble};
 use super::super::steps::Steps;
 use super::super::tls::TlsClient;
-use super::super::wire::{self, ANSWER_MAX};
+use super::super::wire::{self, ANSWER_MAX, Peer};
 use crate::config::model::HttpProbe;
 
 /// Bytes of a response's head.
 const HEAD_MAX: usize = 64 << 10;
 
 pub(super) async fn run(
-    address: IpAddr,
+    peer: Peer<'_>,
     http: &HttpProbe,
     tls: Option<&TlsClient>,
     steps: &mut Steps,
 ) -> Result<Good, Trouble> {
-    let stream = wire::connect(address, http.port, steps).await?;
+    let address = peer.address;
+    let stream = wire::connect(peer, http.port, steps).await?;
     match tls {
         None => exchange(stream, address, http, steps).await,
         Some(tls) => {

@@ -7,11 +7,11 @@ use tokio::net::UdpSocket;
 
 use super::super::outcome::{Cause, Good, Trouble};
 use super::super::steps::Steps;
-use super::super::wire;
+use super::super::wire::{self, Peer};
 use crate::config::model::UdpProbe;
 
-pub(super) async fn run(address: IpAddr, udp: &UdpProbe, steps: &mut Steps) -> Result<Good, Trouble> {
-    let socket = ask(address, udp.port, &udp.send, steps).await?;
+pub(super) async fn run(peer: Peer<'_>, udp: &UdpProbe, steps: &mut Steps) -> Result<Good, Trouble> {
+    let socket = ask(peer, udp.port, &udp.send, steps).await?;
     let mut answer = [0u8; 2048];
     let count = socket.recv(&mut answer).await.map_err(|error| wire::named(&error))?;
     let answer = answer.get(..count).unwrap_or_default();
@@ -25,17 +25,24 @@ pub(super) async fn run(address: IpAddr, udp: &UdpProbe, steps: &mut Steps) -> R
 
 /// Sends a datagram from a socket of its own; the step of waiting for the answer has begun.
 pub(super) async fn ask(
-    address: IpAddr,
+    peer: Peer<'_>,
     port: u16,
     payload: &[u8],
     steps: &mut Steps,
 ) -> Result<UdpSocket, Trouble> {
+    let socket = match peer.passage {
+        Some(passage) => Some(passage.udp(steps).await?),
+        None => None,
+    };
     steps.begin("send");
-    let peer = SocketAddr::new(address, port);
+    let peer = SocketAddr::new(peer.address, port);
     let socket = async {
         let any: IpAddr =
             if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = UdpSocket::bind((any, 0)).await?;
+        let socket = match socket {
+            Some(socket) => socket,
+            None => UdpSocket::bind((any, 0)).await?,
+        };
         socket.connect(peer).await?;
         socket.send(payload).await?;
         io::Result::Ok(socket)

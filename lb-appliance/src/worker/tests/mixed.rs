@@ -80,11 +80,13 @@ proptest! {
     fn every_packet_of_any_burst_is_accounted_for_once(
         verdicts in prop::collection::vec(any_verdict(), 1..=64),
         ring_len in 0usize..70,
+        has_tap in any::<bool>(),
     ) {
         // Records 0..3 lead to ports 0, 1 and 2, of which the last does not exist; 3 and 4 are no records.
         let tables = tables_over(&[0, 1, 2]);
         let (mut ports, mut outputs) = (Vec::new(), Vec::new());
-        for _ in 0..2 {
+        // The third is the kernel's end of port 1, if it has one.
+        for _ in 0..3 {
             let (output, sent) = channel();
             ports.push(MemoryPort::without_queues().transmitting(output, ring_len));
             outputs.push(sent);
@@ -94,9 +96,10 @@ proptest! {
         let mut io = MemoryIo::new(ports);
         let mut outbound = Outbound::new(&tables, 2);
         let mut burst: Vec<Frame> = (0..verdicts.len() as u16).map(|n| frame([203, 0, 113, 10], n)).collect();
-        outbound.sort(&mut burst, &verdicts, tables.records(), &instruments.packets.drops);
+        let taps = Taps::new([false, has_tap]);
+        outbound.sort(&mut burst, &verdicts, tables.records(), has_tap, &instruments.packets.drops);
         prop_assert!(burst.is_empty());
-        let mut exit = Exit { io: &mut io, crew: None, instruments: &instruments };
+        let mut exit = Exit { io: &mut io, crew: None, taps: &taps, instruments: &instruments };
         outbound.flush(1, &mut exit);
 
         let wanted = |port: u16| verdicts.iter().filter(|verdict| **verdict == Verdict::Forward(port)).count();
@@ -111,7 +114,13 @@ proptest! {
         prop_assert_eq!(packets.sent.get() as usize, to_ring[0] + to_ring[1]);
         prop_assert_eq!(packets.answered.get() as usize, answered);
         prop_assert_eq!(dropped(DropReason::NoBackend), wanted(2) + wanted(3) + wanted(4));
-        prop_assert_eq!(dropped(DropReason::NoVip), is(|one| matches!(one, Verdict::Punt(_))));
+        let punts = is(|one| matches!(one, Verdict::Punt(_)));
+        let punted = if has_tap { punts.min(ring_len) } else { 0 };
+        prop_assert_eq!(outputs[2].try_iter().count(), punted);
+        prop_assert_eq!(packets.punted.get() as usize, punted);
+        prop_assert_eq!(instruments.queues[1].punted.get() as usize, punted, "counted by the port");
+        prop_assert_eq!(dropped(DropReason::NoVip), if has_tap { 0 } else { punts });
+        prop_assert_eq!(dropped(DropReason::PuntFull), if has_tap { punts - punted } else { 0 });
         let decided = is(|verdict| matches!(verdict, Verdict::Drop(_)));
         prop_assert_eq!(packets.accounted() as usize + decided, verdicts.len(), "the core counts its own drops");
         prop_assert_eq!(packets.drops.bytes[DropReason::TxFull as usize].get() as usize, dropped(DropReason::TxFull) * 60);

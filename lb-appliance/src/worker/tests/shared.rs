@@ -6,14 +6,19 @@ use std::thread;
 use std::time::Instant;
 
 /// The workers of a machine whose ports have the given owners; backends are behind port 1.
-struct Machine {
-    inputs: Vec<Vec<Sender<Frame>>>,
-    outputs: Vec<Receiver<Frame>>,
-    instruments: Vec<Arc<WorkerInstruments>>,
-    workers: Vec<Worker<MemoryIo>>,
+pub(super) struct Machine {
+    pub(super) inputs: Vec<Vec<Sender<Frame>>>,
+    pub(super) outputs: Vec<Receiver<Frame>>,
+    pub(super) instruments: Vec<Arc<WorkerInstruments>>,
+    pub(super) workers: Vec<Worker<MemoryIo>>,
 }
 
-fn machine(owners: &[QueueOwners], workers: usize, ring_len: usize, is_adaptive: bool) -> Machine {
+/// Queues of these workers.
+fn owned(receive: &[usize], transmit: &[usize]) -> QueueOwners {
+    QueueOwners { receive: receive.into(), transmit: transmit.into(), is_private: false }
+}
+
+pub(super) fn machine(owners: &[QueueOwners], workers: usize, ring_len: usize, is_adaptive: bool) -> Machine {
     let tables = tables_over(&[1]);
     let mut crew = Crew::assemble(workers, owners).unwrap().into_iter();
     let mut machine =
@@ -50,18 +55,21 @@ fn machine(owners: &[QueueOwners], workers: usize, ring_len: usize, is_adaptive:
         let worker =
             Worker::new(io, pipeline, Arc::clone(&tables), filters, Arc::clone(&instruments), settings);
         machine.instruments.push(instruments);
-        machine.workers.push(worker.in_crew(crew.next()));
+        // Private ports are the kernel's ends of the first ports.
+        let taps = owners.iter().filter(|port| port.is_private).count();
+        let taps = Taps::new((0..owners.len() - taps).map(|port| port < taps));
+        machine.workers.push(worker.in_crew(crew.next()).with_taps(taps));
     }
     machine
 }
 
 impl Machine {
-    fn total(&self, of: impl Fn(&WorkerInstruments) -> u64) -> u64 {
+    pub(super) fn total(&self, of: impl Fn(&WorkerInstruments) -> u64) -> u64 {
         self.instruments.iter().map(|worker| of(worker)).sum()
     }
 
     /// Runs until `frames` have been received from ports, then stops the workers at different moments.
-    fn run(&mut self, frames: u64) {
+    pub(super) fn run(&mut self, frames: u64) {
         let stops: Vec<Arc<AtomicBool>> =
             self.workers.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
         let threads: Vec<_> = self
@@ -133,7 +141,7 @@ fn two_workers_share_a_port_with_one_queue() {
 
 #[test]
 fn one_port_for_both_directions_has_one_owner() {
-    let owners = [QueueOwners::new(0, 1, 2, 2), QueueOwners { receive: vec![0], transmit: vec![0] }];
+    let owners = [QueueOwners::new(0, 1, 2, 2), owned(&[0], &[0])];
     let mut machine = machine(&owners, 2, usize::MAX, true);
     let frames = send_flows(&machine);
     machine.run(frames);
@@ -153,7 +161,7 @@ fn three_workers_share_a_port_with_two_queues() {
 
 #[test]
 fn a_ring_that_is_full_drops_by_name_whoever_filled_it() {
-    let owners = [QueueOwners::new(0, 1, 1, 2), QueueOwners { receive: vec![0, 1], transmit: vec![0] }];
+    let owners = [QueueOwners::new(0, 1, 1, 2), owned(&[0, 1], &[0])];
     let mut machine = machine(&owners, 2, 3, true);
     let frames = send_flows(&machine);
     machine.run(frames);
@@ -182,8 +190,7 @@ fn frames_without_a_flow_stay_with_the_owner() {
 fn a_worker_that_stops_early_still_takes_what_others_hand_over() {
     // The one that stops first is needed to serve, to send, or for both.
     for (receive, transmit) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-        let port = |receive, transmit| QueueOwners { receive, transmit };
-        let owners = [port(vec![receive], vec![0, 1]), port(vec![0, 1], vec![transmit])];
+        let owners = [owned(&[receive], &[0, 1]), owned(&[0, 1], &[transmit])];
         let mut machine = machine(&owners, 2, usize::MAX, true);
         for flow in 1..=200 {
             machine.inputs[0][0].send(frame([203, 0, 113, 10], flow)).unwrap();
