@@ -63,6 +63,7 @@ fn works(workers: &str) -> Result<(), Skip> {
     for part in [BALANCER_MAC, "198.51.100.11/24", "2001:db8:100::11/64", "UP"] {
         assert!(shown.contains(part), "{part} is not in\n{shown}");
     }
+    assert!(hears_all_multicast(&lab), "only the kernel knows its groups");
     // Duplicate address detection takes its second before the first answer over IPv6.
     for address in BALANCER_SOURCES {
         assert!(wait_until(LIMIT, || ping(&lab, address)), "{address} answers a ping");
@@ -107,9 +108,18 @@ fn works(workers: &str) -> Result<(), Skip> {
     let finished = balancer.stop("TERM");
     assert!(finished.status.success(), "{}\n{}", finished.status, finished.stderr);
     assert!(finished.stderr.contains("all packets accounted for"), "{}", finished.stderr);
+    assert!(!hears_all_multicast(&lab), "the NIC is left as it was found");
     let devices = lab.namespace("lb").devices();
     assert!(!devices.iter().any(|device| device == TAP), "the interface goes with the process: {devices:?}");
     Ok(())
+}
+
+/// Whether the balancer's NIC takes frames for every multicast address.
+fn hears_all_multicast(lab: &Lab) -> bool {
+    lab.namespace("lb")
+        .run("ip", &["link", "show", "nic0"], LIMIT)
+        .expect_success("the NIC")
+        .contains("ALLMULTI")
 }
 
 fn is_open(lab: &Lab, address: &str) -> bool {
