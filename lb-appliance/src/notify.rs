@@ -188,7 +188,7 @@ mod tests {
             assert_eq!(stuck.as_deref(), (step > 40).then_some("3"), "after {step} looks");
         }
         workers[1].turns.heartbeat_unix_millis.set(5_000);
-        assert_eq!(pulse.look(&workers, start + Duration::from_secs(11)), None, "it moves again");
+        assert_eq!(pulse.look(&workers, start + Duration::from_secs(10)), None, "it moves again");
     }
 
     #[test]

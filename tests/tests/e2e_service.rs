@@ -2,7 +2,7 @@
 //!
 //! Promises kept here: ready is said after the first health checks and not before; the watchdog is fed while the workers
 //! move, not while one of them stands still, and again when it moves on; a reload and the stop are announced. All that
-//! without any privilege, on DPDK's null device.
+//! without any privilege, on a ring of DPDK.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -72,7 +72,7 @@ fn config(folder: &Path) -> String {
     format!(
         "version: 1\ndataplane:\n  idle: adaptive\n  \
          memory: {{hugepages: false, per_numa_node: 64MiB, mbufs_per_numa_node: 8191}}\n  \
-         ports: [{{name: null0, device: net_null0}}]\n\
+         ports: [{{name: ring0, device: net_ring0}}]\n\
          pools:\n  - name: web\n    encap: {{l2dsr: {{}}}}\n    \
          health_check: {{command: [\"{}\"], interval: 5s, timeout: 4s, fall: 1, rise: 1}}\n    backends:\n      \
          - {{name: good, address: 10.0.0.1, mac: \"02:00:00:00:00:0a\"}}\n      \
