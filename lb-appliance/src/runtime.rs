@@ -175,6 +175,7 @@ async fn reload(handle: Handle, notifier: Arc<Notifier>) {
             );
         }
     }
+    notifier.reloaded(&handle.running());
 }
 
 fn start_workers(
