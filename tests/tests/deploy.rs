@@ -85,9 +85,12 @@ fn host() -> tempfile::TempDir {
     put("proc/sys/vm/stat_interval", "1\n");
     put("proc/net/route", "Iface\tDestination\tGateway\neth0\t00000000\t0101A8C0\n");
     put("etc/sysctl.d/60-guideway.conf", "# by hand\nvm.stat_interval = 3\n");
-    for (pci, driver, name) in
-        [(NIC, "ixgbe", "eth1"), ("0000:3b:00.1", "ixgbe", "eth0"), ("0000:5e:00.0", "mlx5_core", "eth2")]
-    {
+    for (pci, driver, name) in [
+        (NIC, "ixgbe", "eth1"),
+        ("0000:3b:00.1", "ixgbe", "eth0"),
+        ("0000:5e:00.0", "mlx5_core", "eth2"),
+        ("0000:af:00.0", "ice", "eth3"),
+    ] {
         let device = format!("sys/bus/pci/devices/{pci}");
         put(&format!("{device}/class"), "0x020000\n");
         put(&format!("{device}/driver_override"), "(null)\n");
@@ -154,7 +157,9 @@ fn apply_does_it_twice_the_same_and_undo_restores_what_was_there() {
     assert_eq!(read("proc/sys/kernel/numa_balancing"), "0\n");
     assert!(read("etc/sysctl.d/60-guideway.conf").contains("vm.stat_interval = 10\n"));
     assert!(read("etc/tmpfiles.d/guideway-hugepages.conf").ends_with("nr_hugepages - - - - 512\n"));
-    assert!(read("etc/udev/rules.d/61-guideway-bind.rules").contains("ATTR{driver_override}=\"vfio-pci\"\n"));
+    assert!(
+        read("etc/udev/rules.d/61-guideway-bind.rules").contains("ATTR{driver_override}=\"vfio-pci\", RUN+=")
+    );
 
     setup_host(host.path(), &arguments).expect_success("apply again");
     assert_eq!(contents(host.path()), applied, "the second time changes nothing");
@@ -174,6 +179,22 @@ fn apply_does_it_twice_the_same_and_undo_restores_what_was_there() {
 }
 
 #[test]
+fn a_second_nic_does_not_unbind_the_first_at_boot() {
+    let host = host();
+    let before = contents(host.path());
+    for nic in [NIC, "0000:af:00.0"] {
+        setup_host(host.path(), &["--apply", "--bind", nic]).expect_success("apply");
+    }
+    let rules = host.path().join("etc/udev/rules.d/61-guideway-bind.rules");
+    let bound = fs::read_to_string(&rules).expect("the rules");
+    assert!(bound.contains(NIC) && bound.contains("0000:af:00.0"), "{bound}");
+    setup_host(host.path(), &["--undo"]).expect_success("undo");
+    assert!(!rules.exists());
+    let files = |all: &BTreeMap<PathBuf, String>| all.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(files(&contents(host.path())), files(&before));
+}
+
+#[test]
 fn what_would_hurt_is_refused_before_anything_is_changed() {
     let host = host();
     let before = contents(host.path());
@@ -183,6 +204,7 @@ fn what_would_hurt_is_refused_before_anything_is_changed() {
         (vec!["--bind", "0000:99:00.0"], "there is no PCI device"),
         (vec!["--bind", "eth1"], "a whole PCI address is wanted"),
         (vec!["--hugepages", "many"], "a number of pages"),
+        (vec!["--hugepages"], "--hugepages wants a number of pages"),
         (vec!["--isolate", "two"], "a list of CPUs"),
         (vec!["--everything"], "unknown option"),
         (vec![], "say what to set up"),
