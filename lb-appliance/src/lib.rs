@@ -20,6 +20,7 @@ pub mod instruments;
 pub mod io;
 pub mod logging;
 pub mod metrics;
+pub mod notify;
 pub mod plan;
 pub mod replay;
 #[cfg(feature = "dpdk")]

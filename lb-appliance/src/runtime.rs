@@ -15,6 +15,7 @@ use crate::control::events::Kind;
 use crate::control::{Action, Boot, ConfigSource, Handle, Prepared, Start};
 use crate::instruments::{PoolProbe, PortProbe, WorkerInstruments};
 use crate::metrics::{self, Identity, Sources};
+use crate::notify::Notifier;
 use crate::plan::PortFacts;
 use crate::worker::LoopSettings;
 use anyhow::{Context, Result, anyhow, bail};
@@ -77,6 +78,7 @@ pub fn run(boot: Boot, settings: Settings) -> Result<()> {
     let workers = start_workers(&config, &ports, queues, &mut control)?;
     let sources = Arc::new(sources(&config, &ports, workers.instruments()));
     let tunnels = Arc::clone(control.tunnels());
+    let notifier = Notifier::from_environment();
 
     let signal = runtime.block_on(async {
         let told = Arc::clone(&sources);
@@ -92,8 +94,11 @@ pub fn run(boot: Boot, settings: Settings) -> Result<()> {
             metrics = %format_args!("http://{}/metrics", config.metrics.listen),
             "forwarding"
         );
-        serve_until_signal(handle, (listener, admin_listeners), Arc::clone(&sources)).await
+        tokio::spawn(Arc::clone(&notifier).attend(handle.clone()));
+        let listeners = (listener, admin_listeners);
+        serve_until_signal(handle, listeners, Arc::clone(&sources), Arc::clone(&notifier)).await
     })?;
+    notifier.stopping(signal);
     sources.set_serving(false);
     runtime.block_on(tunnels.withdraw());
     tracing::info!(event = "stopping", signal, "stopping");
@@ -106,6 +111,7 @@ async fn serve_until_signal(
     handle: Handle,
     (metrics, admin): (std::net::TcpListener, admin::Listeners),
     sources: Arc<Sources>,
+    notifier: Arc<Notifier>,
 ) -> Result<&'static str> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -117,7 +123,7 @@ async fn serve_until_signal(
                 _ = terminate.recv() => return "SIGTERM",
                 _ = interrupt.recv() => return "SIGINT",
                 _ = hangup.recv() => {
-                    tokio::spawn(reload(reloading.clone()));
+                    tokio::spawn(reload(reloading.clone(), Arc::clone(&notifier)));
                 }
             }
         }
@@ -157,7 +163,8 @@ fn said(what: &str, result: Result<()>) {
 }
 
 /// What SIGHUP means. What became of it is an event and in the log already.
-async fn reload(handle: Handle) {
+async fn reload(handle: Handle, notifier: Arc<Notifier>) {
+    notifier.reloading();
     let action = Action::Apply { source: ConfigSource::Running, confirm_within: None, force: false };
     if let Err(problem) = handle.submit(action).await {
         for finding in problem.findings {
@@ -172,6 +179,7 @@ async fn reload(handle: Handle) {
             );
         }
     }
+    notifier.reloaded(&handle.running());
 }
 
 fn start_workers(
