@@ -100,11 +100,10 @@ impl Lines<'_> {
         self.0.prefetch_far(low);
     }
 
-    /// Hints that the alternate line of a flow is needed later in this burst, if it `is_needed`; the caller has
-    /// just had the home line in hand.
+    /// Hints that the alternate line of a flow is needed later in this burst.
     #[inline(always)]
-    pub(crate) fn prefetch_alternate_if(&self, tag: u64, is_needed: bool) {
-        self.0.prefetch_far(if is_needed { self.other(tag) } else { tag as u32 });
+    pub(crate) fn prefetch_alternate(&self, tag: u64) {
+        self.0.prefetch_far(self.other(tag));
     }
 
     #[inline(always)]

@@ -35,12 +35,17 @@ impl Forwarder<'_> {
         let found = line.find(isa, hash.lo(), hash.hi());
         if found == 0 {
             cold_path();
-            // Asked for here and not in a loop of their own, so that they come while the others are served.
-            // Without a branch: which lines are full, the CPU cannot guess.
-            let (has_overflow, is_full) = (line.has_overflow(), line.is_full());
-            lines.prefetch_alternate_if(hash.tag, has_overflow | is_full & self.stage.may_go_elsewhere);
-            self.stage.elsewhere.add_if(at, has_overflow);
-            self.stage.misses.add_if(at, !has_overflow);
+            // The alternate line is asked for here and not in a loop of its own, so that it comes while the others are
+            // served: to look for the flow there, or to put it there.
+            if line.has_overflow() {
+                lines.prefetch_alternate(hash.tag);
+                self.stage.elsewhere.add(at);
+                return;
+            }
+            if line.is_full() && self.stage.may_go_elsewhere {
+                lines.prefetch_alternate(hash.tag);
+            }
+            self.stage.misses.add(at);
             return;
         }
         self.hit(line, found, now, (at, packet, is_v6));
