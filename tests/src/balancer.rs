@@ -43,6 +43,17 @@ impl Balancer {
     /// # Panics
     /// With the last it said, when it does not become ready.
     pub fn start_with(lab: &Lab, config: &Path) -> Result<Self, Skip> {
+        Self::start_in(lab, config, &[])
+    }
+
+    /// Starts it with another configuration, and some more in its environment.
+    ///
+    /// # Errors
+    /// `Skip` when it has not been built.
+    ///
+    /// # Panics
+    /// With the last it said, when it does not become ready.
+    pub fn start_in(lab: &Lab, config: &Path, environment: &[(&str, &str)]) -> Result<Self, Skip> {
         let program = guideway_path()?;
         let namespace = lab.namespace("lb");
         let config = config.to_string_lossy();
@@ -51,7 +62,8 @@ impl Balancer {
         let socket = admin_socket(Path::new(&*config));
         let socket = socket.to_string_lossy();
         let arguments = ["run", "-c", &config, "--state-dir", &state, "--admin-socket", &socket];
-        let process = namespace.start(&program.to_string_lossy(), &arguments);
+        let mut command = namespace.command(&program.to_string_lossy());
+        let process = Process::start(command.args(arguments).envs(environment.iter().copied()));
         let mut balancer = Self { process, namespace };
         let ready = wait_until(READY_LIMIT, || {
             balancer.process.ended().is_some() || balancer.status("/readyz") == 200

@@ -47,11 +47,22 @@ impl Operator {
     /// # Panics
     /// When it does not become ready.
     pub fn start_text(lab: &Lab, text: &str) -> Result<Self, Skip> {
+        Self::start_in(lab, text, &[])
+    }
+
+    /// Starts a balancer with a configuration, and some more in its environment.
+    ///
+    /// # Errors
+    /// `Skip` when it has not been built.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn start_in(lab: &Lab, text: &str, environment: &[(&str, &str)]) -> Result<Self, Skip> {
         let frame = std::fs::read_to_string(lab.config()).expect("the lab's configuration");
         let file = lab.folder().join("operator.yaml");
         let socket = admin_socket(&file);
         std::fs::write(&file, text).expect("write the configuration");
-        let balancer = Balancer::start_with(lab, &file)?;
+        let balancer = Balancer::start_in(lab, &file, environment)?;
         Ok(Self { balancer, frame, file, socket })
     }
 

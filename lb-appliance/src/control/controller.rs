@@ -27,7 +27,7 @@ use lb_core::publish::Publisher;
 use lb_core::tables::Tables;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Earlier configurations that `rollback` can go back to.
@@ -178,7 +178,7 @@ impl Controller {
         let name = (pool.clone(), backend.clone());
         let before = running.overrides.get(&name).copied();
         let mut overrides = Overrides::clone(&running.overrides);
-        overrides.change(name.clone(), &change, SystemTime::now());
+        overrides.change(name.clone(), &change, Instant::now());
         let configured = &running.config.pools[at].backends[ordinal];
         overrides.drop_needless(&name, AdminState::from(configured.state), configured.weight);
         let overrides = Arc::new(overrides);

@@ -3,28 +3,29 @@
 use super::action::{AdminState, BackendChange, Lasting};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 /// A backend by the names of its pool and of itself: names are identities, so words survive reloads.
 pub(super) type BackendName = (String, String);
 
 /// A word on one backend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Override {
     /// State, unless the configuration's counts.
     pub state: Option<AdminState>,
     /// Weight, unless the configuration's counts.
     pub weight: Option<u16>,
-    /// When it runs out, by the wall clock: a persistent word must mean the same after a restart.
-    pub until: Option<SystemTime>,
+    /// When it runs out. By the monotonic clock, because a word for a time ends with the process at the latest: setting
+    /// the wall clock neither ends nor prolongs it.
+    pub until: Option<Instant>,
     /// Written to the state directory.
     pub persistent: bool,
 }
 
 impl Override {
     /// Time until it runs out.
-    pub fn remaining(&self, now: SystemTime) -> Option<Duration> {
-        self.until.map(|until| until.duration_since(now).unwrap_or_default())
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(now))
     }
 }
 
@@ -54,7 +55,7 @@ impl Overrides {
     }
 
     /// Makes a change; a word that says nothing any more is forgotten.
-    pub(super) fn change(&mut self, name: BackendName, change: &BackendChange, now: SystemTime) {
+    pub(super) fn change(&mut self, name: BackendName, change: &BackendChange, now: Instant) {
         let mut word =
             if change.clear { Override::default() } else { self.0.get(&name).copied().unwrap_or_default() };
         word.state = change.state.or(word.state);
@@ -83,7 +84,7 @@ impl Overrides {
     }
 
     /// Forgets what has run out; returns whose it was.
-    pub(super) fn expire(&mut self, now: SystemTime) -> Vec<BackendName> {
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<BackendName> {
         let is_over = |word: &Override| word.until.is_some_and(|until| until <= now);
         let over: Vec<_> =
             self.0.iter().filter(|(_, word)| is_over(word)).map(|(name, _)| name.clone()).collect();
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn words_add_up_run_out_and_are_cleared() {
-        let (mut words, now) = (Overrides::default(), SystemTime::UNIX_EPOCH);
+        let (mut words, now) = (Overrides::default(), Instant::now());
         let drain = BackendChange { state: Some(AdminState::Drain), ..BackendChange::default() };
         words.change(name(), &drain, now);
         let minute = Duration::from_secs(60);
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn only_persistent_words_are_kept() {
-        let (mut words, now) = (Overrides::default(), SystemTime::UNIX_EPOCH);
+        let (mut words, now) = (Overrides::default(), Instant::now());
         let lasting = Lasting::Persistent;
         let kept = BackendChange { state: Some(AdminState::Disabled), lasting, ..BackendChange::default() };
         words.change(name(), &kept, now);

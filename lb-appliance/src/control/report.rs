@@ -17,7 +17,7 @@ use crate::health::Cause;
 use lb_core::reason::DropReason;
 use lb_core::spec::BackendState;
 use lb_core::tables::Tables;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 const NANOS: f64 = 1e9;
 
@@ -237,7 +237,7 @@ fn override_status(word: &Override) -> OverrideStatus {
     OverrideStatus {
         state: word.state,
         weight: word.weight,
-        remaining_seconds: word.remaining(SystemTime::now()).map(|time| time.as_secs_f64()),
+        remaining_seconds: word.remaining(Instant::now()).map(|time| time.as_secs_f64()),
         persistent: word.persistent,
     }
 }
@@ -296,7 +296,7 @@ pub(super) fn backend_message(
     let lasting = match word {
         None => ", as configured".to_owned(),
         Some(Override { until: Some(until), .. }) => {
-            let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+            let left = until.saturating_duration_since(Instant::now());
             format!(", for {} s", left.as_secs_f64().round())
         }
         Some(Override { persistent: true, .. }) => ", until it is cleared, over restarts".into(),

@@ -237,7 +237,7 @@ impl Controller {
         }
         let running = self.current();
         let mut overrides = Overrides::clone(&running.overrides);
-        let over = overrides.expire(SystemTime::now());
+        let over = overrides.expire(Instant::now());
         if !over.is_empty() {
             self.refresh(Some(overrides)).await;
             for (pool, backend) in over {
