@@ -20,6 +20,7 @@ pub mod instruments;
 pub mod io;
 pub mod logging;
 pub mod metrics;
+mod netlink;
 pub mod notify;
 pub mod plan;
 pub mod replay;

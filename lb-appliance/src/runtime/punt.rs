@@ -7,9 +7,9 @@ use super::ports::WorkerQueues;
 use crate::config::model::{Config, Port as PortSettings};
 use crate::io::dpdk::PortQueues;
 use crate::io::handover::QueueOwners;
+use crate::netlink::{self, errno};
 use anyhow::{Context, Error, Result, anyhow};
 use dpdk::{DeviceSpec, Eal, Mempool, Port, PortConfig, Started};
-use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::{Handle, LinkUnspec};
 use std::path::Path;
@@ -78,7 +78,6 @@ pub(super) async fn address(config: &Config) -> Result<()> {
     }
     let (connection, handle, _) = rtnetlink::new_connection()
         .context("punt interfaces cannot be given addresses: no netlink socket")?;
-    // Ends with the last handle.
     let connection = tokio::spawn(connection);
     for (port, name) in ports() {
         set_up(&handle, port, name)
@@ -90,9 +89,10 @@ pub(super) async fn address(config: &Config) -> Result<()> {
 }
 
 async fn set_up(handle: &Handle, port: &PortSettings, name: &str) -> Result<()> {
-    let mut links = handle.link().get().match_name(name.to_owned()).execute();
-    let link = links.try_next().await.map_err(explained)?;
-    let index = link.ok_or_else(|| anyhow!("it is gone: nobody else may delete or move it"))?.header.index;
+    let index = netlink::index_of(handle, name).await.map_err(|error| match errno(&error) {
+        None | Some(libc::ENODEV) => anyhow!("it is gone: nobody else may delete or move it ({error})"),
+        Some(_) => explained(error),
+    })?;
     if port.addresses.iter().any(|address| address.addr().is_ipv6()) {
         allow_ipv6(Path::new("/proc/sys/net/ipv6/conf"), name)?;
     }
@@ -132,17 +132,13 @@ fn allow_ipv6(folder: &Path, name: &str) -> Result<()> {
 
 /// What the kernel answered, and what to do about it.
 fn explained(error: rtnetlink::Error) -> Error {
-    let code = match &error {
-        rtnetlink::Error::NetlinkError(message) => message.raw_code().abs(),
-        _ => 0,
-    };
-    match code {
-        libc::EPERM => anyhow!(
+    match errno(&error) {
+        Some(libc::EPERM) => anyhow!(
             "the process lacks CAP_NET_ADMIN: run as root, `setcap cap_net_admin+ep` on the program, or in Docker \
              `--cap-add NET_ADMIN`"
         ),
-        0 => anyhow!("{error}"),
-        code => Error::new(std::io::Error::from_raw_os_error(code)),
+        None => anyhow!("{error}"),
+        Some(code) => Error::new(std::io::Error::from_raw_os_error(code)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The operations of [`Isa`] with AVX-512: comparisons that give masks, and lanes that a mask picks.
+//! The operations of [`Isa`] with AVX-512: comparisons that give masks.
 //!
 //! [`V4`] can only be made by [`V4::detect`], so holding one proves that the CPU has every feature that the
 //! functions here are compiled for. What AVX-512 does not do better is left to [`V3`].

@@ -11,12 +11,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteScope};
 use rtnetlink::packet_route::rule::RuleAction;
-use rtnetlink::{Error, Handle, RouteMessageBuilder};
+use rtnetlink::{Error, Handle, RouteMessageBuilder, RuleAddRequest};
 
 use super::{Known, Need, Tunnels};
+use crate::netlink::{errno, index_of};
 
 /// Our routing table; no well-known one, and beyond what people number by hand.
 const TABLE: u32 = 17_737;
@@ -98,14 +98,14 @@ async fn withdraw(handle: &Handle, wanted: &BTreeSet<Need>, told: &BTreeSet<Need
 async fn provide(handle: &Handle, need: &Need) -> Result<(), String> {
     let Need { device, vip, .. } = need;
     let failed = |what: &str, error: &Error| {
-        let hint = match code(error) {
+        let hint = match errno(error) {
             Some(libc::EPERM | libc::EACCES) => ": CAP_NET_ADMIN is needed",
             Some(libc::ENETDOWN) => ": the interface is down",
             _ => "",
         };
         format!("{what} to {vip} by {device} cannot be set: {error}{hint}")
     };
-    let index = index_of(handle, device).await.map_err(|error| match code(&error) {
+    let index = index_of(handle, device).await.map_err(|error| match errno(&error) {
         Some(libc::ENODEV) => format!("there is no interface {device}, the punt interface of the port"),
         _ => format!("the interface {device} cannot be looked up: {error}"),
     })?;
@@ -116,12 +116,6 @@ async fn provide(handle: &Handle, need: &Need) -> Result<(), String> {
     let neighbour = handle.neighbours().add(index, *vip).link_layer_address(&NEIGHBOUR_MAC).replace();
     neighbour.execute().await.map_err(|error| failed("the neighbour entry", &error))?;
     if vip.is_ipv4() { accept_answers(device, *vip) } else { Ok(()) }
-}
-
-async fn index_of(handle: &Handle, device: &str) -> Result<u32, Error> {
-    let mut links = handle.link().get().match_name(device).execute();
-    let link = links.try_next().await?;
-    link.map(|link| link.header.index).ok_or(Error::RequestFailed)
 }
 
 fn route(need: &Need, index: u32) -> RouteMessage {
@@ -142,43 +136,36 @@ fn route(need: &Need, index: u32) -> RouteMessage {
     message
 }
 
-/// The rule for sockets bound to `device`, or that for everybody. One that is there already will do.
-async fn add_rule(handle: &Handle, family: IpAddr, device: Option<&str>) -> Result<(), Error> {
+/// The rule for sockets bound to `device`, or that for everybody.
+fn rule(handle: &Handle, device: Option<&str>) -> RuleAddRequest {
     let rule = handle.rule().add().table_id(TABLE).action(RuleAction::ToTable);
-    let rule = match device {
+    match device {
         Some(device) => rule.priority(BOUND_PRIORITY).output_interface(device),
         None => rule.priority(LAST_PRIORITY),
-    };
+    }
+}
+
+/// Adds a rule. One that is there already will do.
+async fn add_rule(handle: &Handle, family: IpAddr, device: Option<&str>) -> Result<(), Error> {
+    let rule = rule(handle, device);
     let added = match family {
         IpAddr::V4(_) => rule.v4().execute().await,
         IpAddr::V6(_) => rule.v6().execute().await,
     };
     match added {
-        Err(error) if code(&error) == Some(libc::EEXIST) => Ok(()),
+        Err(error) if errno(&error) == Some(libc::EEXIST) => Ok(()),
         result => result,
     }
 }
 
 async fn delete_rule(handle: &Handle, family: IpAddr, device: Option<&str>) {
-    let rule = handle.rule().add().table_id(TABLE).action(RuleAction::ToTable);
-    let rule = match device {
-        Some(device) => rule.priority(BOUND_PRIORITY).output_interface(device),
-        None => rule.priority(LAST_PRIORITY),
-    };
+    let rule = rule(handle, device);
     let message = match family {
         IpAddr::V4(_) => rule.v4().message_mut().clone(),
         IpAddr::V6(_) => rule.v6().message_mut().clone(),
     };
     // It may be gone already.
     let _ = handle.rule().del(message).execute().await;
-}
-
-/// The errno of an answer of the kernel.
-fn code(error: &Error) -> Option<i32> {
-    match error {
-        Error::NetlinkError(message) => message.code.map(|code| code.get().abs()),
-        _ => None,
-    }
 }
 
 /// Answers come from the VIP, for which the kernel may know another way, or which it may hold itself. IPv6 has neither
