@@ -27,6 +27,9 @@ pub(crate) struct Service {
     /// Where its backends' records are listed in [`Tables::backends`], by the pool's ordinals.
     first: u32,
     pub(crate) is_tracked: bool,
+    /// Its packets are served one by one: their backend is not found by Maglev and the flow hash alone, or they
+    /// are changed by more than a record says.
+    pub(crate) is_special: bool,
 }
 
 /// Who a record belongs to, as indices into the [`Spec`].
@@ -163,7 +166,7 @@ impl Tables {
                 return Err(TablesError::Layout { service });
             }
             services[usize::from(layout.services[service])] =
-                Service { pool: wanted.pool as u32, first, is_tracked: wanted.is_tracked };
+                Service { pool: wanted.pool as u32, first, is_tracked: wanted.is_tracked, is_special: false };
             first += own.len() as u32;
             for ((backend, backend_spec), number) in pool.backends.iter().enumerate().zip(own) {
                 let number = usize::from(*number);
@@ -224,6 +227,12 @@ impl Tables {
     #[inline]
     pub fn is_tracked(&self, service: ServiceIndex) -> bool {
         self.services[usize::from(service)].is_tracked
+    }
+
+    /// True if packets of the service without an entry are served one by one, never in the loop of new flows.
+    #[inline(always)]
+    pub(crate) fn is_special(&self, service: ServiceIndex) -> bool {
+        self.services[usize::from(service)].is_special
     }
 
     /// Hash of a flow, as the packet path computes it.

@@ -108,11 +108,11 @@ impl Seen {
 }
 
 impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
-    /// Serves plain packets of one family that have no entry. Returns those whose flow has got one meanwhile,
-    /// by a packet before them in the same burst.
+    /// Serves plain packets of one family that have no entry. Returns those that are to be served one by one: their
+    /// flow has got an entry meanwhile, by a packet before them in the same burst, or their service is special.
     #[inline(always)]
     pub(super) fn serve<I: Isa>(&mut self, isa: I, misses: Set, is_v6: bool, tally: &mut Tally) -> Set {
-        let served = self.find_services(misses, is_v6);
+        let (served, special) = self.find_services(misses, is_v6);
         let (tables, now) = (self.tables, self.now);
         let connections: &mut ConnTable<S> = self.connections;
         let mut forwarder = Forwarder::new(self.stage, tables, self.counters);
@@ -151,14 +151,14 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         for at in unfit {
             self.drop_unfit(at);
         }
-        again
+        again | special
     }
 
-    /// The packets that are for a VIP; notes its service.
+    /// The packets that are for a VIP, those of special services apart; notes their services.
     #[inline(always)]
-    fn find_services(&mut self, misses: Set, is_v6: bool) -> Set {
+    fn find_services(&mut self, misses: Set, is_v6: bool) -> (Set, Set) {
         let (tables, stage) = (self.tables, &mut *self.stage);
-        let mut served = Set::default();
+        let (mut served, mut special) = (Set::default(), Set::default());
         // Most new flows of a burst are for one VIP: a flood nearly always, a busy service often.
         let (mut last_v4, mut last_v6) = (None, None);
         for (at, packet) in misses.of(self.packets) {
@@ -176,11 +176,16 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                 stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
                 continue;
             };
+            if tables.is_special(service) {
+                cold_path();
+                special.add(at);
+                continue;
+            }
             tables.prefetch_slot(service, stage.hashes[at]);
             stage.services[at] = service;
             served.add(at);
         }
-        served
+        (served, special)
     }
 
     /// Drops a packet that its backend's way out or its buffer has no room for.
