@@ -3,6 +3,8 @@
 //! The core knows numbers, operators know names; this is the one place that knows both. The plan depends
 //! on the configuration and on two facts that only an open port can tell: its MAC and its MTU.
 
+mod nat;
+
 use crate::config::model::{self, Config, Encap};
 use lb_core::clock::Timeouts;
 use lb_core::spec::{BackendSpec, BackendState, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Spec};
@@ -103,6 +105,7 @@ impl Plan {
             },
             pools: pools.collect(),
             services: services.collect(),
+            nat: nat::spec(config, ports),
         };
         Self { spec, names: names(config) }
     }
@@ -178,5 +181,11 @@ fn mode(config: &Config, pool: &model::Pool, backend: &model::Backend) -> Mode {
             Mode::Vxlan { source, port, vni, inner_mac: backend.inner_mac.unwrap_or_default().0 }
         }
         Encap::L2Dsr => Mode::L2Dsr,
+        Encap::Nat => Mode::Nat { port: backend.port },
+        Encap::FullNat { client_address, .. } => Mode::FullNat {
+            port: backend.port,
+            range: nat::range_of(config, pool),
+            client: nat::client(client_address),
+        },
     }
 }

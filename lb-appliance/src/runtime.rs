@@ -197,6 +197,7 @@ fn start_workers(
         cpus: config.dataplane.workers.clone(),
         settings,
         connection_entries: config.forwarding.connections.per_worker as usize,
+        nat_sessions: config.forwarding.nat.sessions_per_worker as usize,
         tables: Arc::clone(control.tables()),
         filters: ports.filters(config),
         owners: ports.owners().to_vec(),

@@ -193,7 +193,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
             queue.received_bytes.add(self.in_hand.bytes());
         }
         if let (true, Some(crew)) = (is_steered, &mut self.crew) {
-            crew.steer(port, &mut self.in_hand);
+            crew.steer(port, &mut self.in_hand, &self.tables);
         }
         self.serve(port);
         received
@@ -209,6 +209,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
         let bucket = BURST_BOUNDS.partition_point(|bound| *bound < served as u64);
         self.instruments.turns.bursts[bucket.min(BURST_BOUNDS.len() - 1)].add(1);
 
+        self.pipeline.came_by(port as u8);
         let filter = self.filters.get(port).copied().unwrap_or(PortFilter::ANY);
         let verdicts = self.pipeline.process(&self.tables, filter, self.now, self.in_hand.packets());
         let mut exit = Exit {

@@ -37,6 +37,13 @@ pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
     !fold32((!checksum) as u32 + (!old) as u32 + new as u32)
 }
 
+/// As [`update`] for many words at once: `removed` and `added` are their sums. A checksum of 0xffff, which some
+/// senders write for 0, is read as 0: of what is not all zero the result is therefore what a whole computation gives.
+pub const fn update_sum(checksum: u16, removed: u64, added: u64) -> u16 {
+    let checksum = if checksum == 0xffff { 0 } else { checksum };
+    !fold((!checksum) as u64 + (!fold(removed)) as u64 + fold(added) as u64)
+}
+
 /// True if a 20-byte IPv4 header, of which at least one byte is not zero, sums to all ones.
 #[inline(always)]
 pub fn ipv4_header_is_valid(header: &[u8; 20]) -> bool {
@@ -95,7 +102,41 @@ mod tests {
         }
     }
 
+    #[test]
+    fn update_of_sums_agrees_with_recomputation_for_every_word() {
+        // Every new word against every corner of the others; and all old ones against the corners of the new.
+        for other in [0x0001u16, 0x7fff, 0xfffe, 0xffff] {
+            for corner in [0x0000u16, 0x0001, 0x5555, 0xfffe, 0xffff] {
+                for word in 0..=u16::MAX {
+                    for (old, new) in [(corner, word), (word, corner)] {
+                        let before = finish(u64::from(other) + u64::from(old));
+                        let whole = finish(u64::from(other) + u64::from(new));
+                        let written = if before == 0 { [0, 0xffff] } else { [before, before] };
+                        for before in written {
+                            assert_eq!(
+                                update_sum(before, old.into(), new.into()),
+                                whole,
+                                "{other} {old} {new}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn many_words_change_as_one_by_one(
+            words in prop::collection::vec(any::<(u16, u16)>(), 1..40),
+            other in 1u16..,
+        ) {
+            let sum = |pick: fn(&(u16, u16)) -> u16| words.iter().map(|pair| u64::from(pick(pair))).sum::<u64>();
+            let (old, new) = (sum(|pair| pair.0), sum(|pair| pair.1));
+            let before = finish(u64::from(other) + old);
+            prop_assert_eq!(update_sum(before, old, new), finish(u64::from(other) + new));
+        }
+
         #[test]
         fn sum_agrees_with_the_rfc(bytes in prop::collection::vec(any::<u8>(), 0..1600)) {
             prop_assert_eq!(finish(sum(&bytes)), reference(&bytes));

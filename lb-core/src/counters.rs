@@ -86,6 +86,23 @@ impl DropCounters {
     }
 }
 
+/// What one worker counts of address translation.
+#[derive(Debug, Default)]
+pub struct NatCounters {
+    /// Gauge: sessions.
+    pub sessions: Counter,
+    /// Gauge: sessions that fit.
+    pub capacity: Counter,
+    /// Sessions made.
+    pub opened: Counter,
+    /// Sessions removed by age, or because their backend is gone.
+    pub expired: Counter,
+    /// Gauge: local ports in use, each counted once per backend and protocol.
+    pub local_ports: Counter,
+    /// Answers of backends sent to clients.
+    pub returned: Counter,
+}
+
 /// Everything that one worker counts about packets. Invariant, whenever the worker is between bursts:
 /// `received = sent + answered + punted + drops.total()`.
 #[derive(Debug)]
@@ -117,6 +134,8 @@ pub struct WorkerCounters {
     pub entries: Counter,
     /// Gauge: entries that fit.
     pub capacity: Counter,
+    /// Address translation.
+    pub nat: NatCounters,
     /// Per record.
     pub records: Indexed<RecordCounters>,
     /// Per service number: drops after the service was known.
@@ -145,6 +164,7 @@ impl WorkerCounters {
             expirations: Counter::default(),
             entries: Counter::default(),
             capacity: Counter::default(),
+            nat: NatCounters::default(),
             records: Indexed::zeroed(records),
             service_drops: Indexed::zeroed(services),
         }

@@ -68,7 +68,7 @@ pub(crate) fn apply_untagged<'t, P: Packet>(
     cold_path();
     match record.kind {
         // Only a place without a record has this kind and not the flag above; nothing fits its way out.
-        Kind::Ipip4 => return None,
+        Kind::Ipip4 | Kind::Nat => return None,
         Kind::Ipip6 => {
             let (head, inner) = open::<OUTER6, P>(packet, headers)?;
             let tos = decrement_ttl(inner, headers.is_v6)?;

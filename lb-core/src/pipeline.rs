@@ -9,6 +9,7 @@ mod forward;
 mod hits;
 mod inspect;
 mod misses;
+mod nat;
 mod parse;
 mod rest;
 mod set;
@@ -20,6 +21,7 @@ use crate::hash::FlowHash;
 use crate::headers::plain::Size;
 use crate::headers::{Headers, PortFilter};
 use crate::hw::{self, Level};
+use crate::nat::Nat;
 use crate::packet::Packet;
 use crate::reason::DropReason;
 use crate::service::ServiceIndex;
@@ -72,6 +74,8 @@ struct Stage {
     misses: Set,
     /// New flows whose home line is full go to their alternate line.
     may_go_elsewhere: bool,
+    /// Address translation. Here and not in the pipeline, so that the loops are handed nothing more than before.
+    nat: Nat,
 }
 
 /// The packet path of one worker with its connection table.
@@ -100,6 +104,7 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
             unusual: Set::default(),
             misses: Set::default(),
             may_go_elsewhere: true,
+            nat: Nat::new(0, [0; 2], 0, 1),
         };
         counters.capacity.set(connections.capacity() as u64);
         Self { connections, stage: Box::new(stage), counters, mix: Mix::V4, level }
@@ -142,6 +147,7 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
             counters.records.at(record).active.subtract(1);
         });
         counters.entries.set(self.connections.len() as u64);
+        self.sweep_nat(tables, now, lines);
     }
 
     /// The connection table.

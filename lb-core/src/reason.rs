@@ -45,6 +45,9 @@ reasons! {
         TxFull, "tx_full", "The transmit ring did not take the packet: the port is slower than the traffic.";
         PuntFull, "punt_full", "The punt interface did not take the packet: the kernel is slower than what comes for it.";
         Unsupported, "unsupported", "A frame in several buffers, or one that the build cannot treat.";
+        NatTableFull, "nat_table_full", "A new flow of a VIP in a NAT mode, and the worker has no room for one more session.";
+        NatPortsExhausted, "nat_ports_exhausted", "No local address and port is free toward the backend (full NAT), or another flow has the same answers (NAT).";
+        NatNoSession, "nat_no_session", "A TCP segment of a VIP in a NAT mode that belongs to no session and opens none.";
     }
 }
 

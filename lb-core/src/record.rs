@@ -41,6 +41,8 @@ pub enum Kind {
     Vxlan6,
     /// New MAC addresses only; the backend holds the VIP.
     L2Dsr,
+    /// Address translation, which needs more than a record says.
+    Nat,
 }
 
 impl Kind {
@@ -55,12 +57,13 @@ impl Kind {
             (Mode::Vxlan { .. }, false) => Self::Vxlan4,
             (Mode::Vxlan { .. }, true) => Self::Vxlan6,
             (Mode::L2Dsr, _) => Self::L2Dsr,
+            (Mode::Nat { .. } | Mode::FullNat { .. }, _) => Self::Nat,
         }
     }
 
     /// True if the outer headers end with UDP or what is on it.
     const fn is_udp(self) -> bool {
-        !matches!(self, Self::Ipip4 | Self::Ipip6 | Self::L2Dsr)
+        !matches!(self, Self::Ipip4 | Self::Ipip6 | Self::L2Dsr | Self::Nat)
     }
 
     /// Bytes in front of the client's IP datagram on the way out, Ethernet included, without VLAN tags.
@@ -76,7 +79,7 @@ impl Kind {
             Self::GueDirect6 => UDP6,
             Self::Vxlan4 => UDP4 + VXLAN_LEN + ETHERNET_LEN,
             Self::Vxlan6 => UDP6 + VXLAN_LEN + ETHERNET_LEN,
-            Self::L2Dsr => ETHERNET_LEN,
+            Self::L2Dsr | Self::Nat => ETHERNET_LEN,
         }
     }
 }
@@ -152,7 +155,12 @@ impl Record {
                 _ => checksum::sum(&template[ETHERNET_LEN..outer]) + u64::from(overhead),
             }),
             udp_port: backend.mode.udp_port().unwrap_or(0),
-            inner_max: if is_dead { 0 } else { backend.egress.mtu.saturating_sub(overhead) },
+            // Of translated services nothing is for the hit path, whatever entries there are of earlier days.
+            inner_max: if is_dead || kind == Kind::Nat {
+                0
+            } else {
+                backend.egress.mtu.saturating_sub(overhead)
+            },
             port: backend.egress.port,
             is_ipip4: kind == Kind::Ipip4,
         }

@@ -4,6 +4,7 @@
 
 use crate::clock::Timeouts;
 use crate::maglev::Member;
+use crate::nat::{ClientAddress, NatSpec};
 use std::net::IpAddr;
 
 /// Most (service, backend) pairs: connection entries hold the index in 16 bits.
@@ -22,6 +23,8 @@ pub struct Spec {
     pub pools: Vec<PoolSpec>,
     /// The services; a VIP with several addresses and ports is one service.
     pub services: Vec<ServiceSpec>,
+    /// Address translation.
+    pub nat: NatSpec,
 }
 
 /// A set of backends.
@@ -137,6 +140,20 @@ pub enum Mode {
     },
     /// MAC rewrite only.
     L2Dsr,
+    /// The destination becomes the backend; answers come back through us.
+    Nat {
+        /// The backend's port, if not the one of the VIP.
+        port: Option<u16>,
+    },
+    /// The source becomes one of ours as well.
+    FullNat {
+        /// The backend's port, if not the one of the VIP.
+        port: Option<u16>,
+        /// Index of its local addresses in [`NatSpec::ranges`].
+        range: u16,
+        /// How the backend learns of its client.
+        client: ClientAddress,
+    },
 }
 
 impl Mode {
@@ -144,14 +161,19 @@ impl Mode {
     pub(crate) fn source(&self) -> Option<IpAddr> {
         match *self {
             Self::Ipip { source } | Self::Gue { source, .. } | Self::Vxlan { source, .. } => Some(source),
-            Self::L2Dsr => None,
+            Self::L2Dsr | Self::Nat { .. } | Self::FullNat { .. } => None,
         }
+    }
+
+    /// True if addresses are translated.
+    pub fn is_nat(&self) -> bool {
+        matches!(self, Self::Nat { .. } | Self::FullNat { .. })
     }
 
     pub(crate) fn udp_port(&self) -> Option<u16> {
         match *self {
             Self::Gue { port, .. } | Self::Vxlan { port, .. } => Some(port),
-            Self::Ipip { .. } | Self::L2Dsr => None,
+            Self::Ipip { .. } | Self::L2Dsr | Self::Nat { .. } | Self::FullNat { .. } => None,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::flow::FlowKey;
 use crate::hash::{FlowHash, FlowHasher};
 use crate::indexed::Indexed;
 use crate::maglev::{MaglevError, MaglevTable};
+use crate::nat::NatTables;
 use crate::record::{Record, RecordTail};
 use crate::service::{Duplicate, ServiceIndex, ServiceTable};
 use crate::spec::{RECORDS_MAX, Spec};
@@ -30,6 +31,8 @@ pub(crate) struct Service {
     /// Its packets are served one by one: their backend is not found by Maglev and the flow hash alone, or they
     /// are changed by more than a record says.
     pub(crate) is_special: bool,
+    /// Its packets are translated.
+    is_nat: bool,
 }
 
 /// Who a record belongs to, as indices into the [`Spec`].
@@ -60,6 +63,7 @@ pub struct Tables {
     owners: Box<[Option<RecordOwner>]>,
     layout: Layout,
     origin: Origin,
+    nat: NatTables,
 }
 
 /// Why a [`Spec`] makes no tables. The appliance's validation finds all of these first, with positions.
@@ -141,6 +145,7 @@ impl Tables {
             owners: Box::default(),
             layout: Layout::default(),
             origin: Origin::of(spec),
+            nat: NatTables::new(&spec.nat),
         };
         tables.add_records(spec, &layout)?;
         tables.layout = layout;
@@ -165,8 +170,14 @@ impl Tables {
             if own.len() != pool.backends.len() {
                 return Err(TablesError::Layout { service });
             }
-            services[usize::from(layout.services[service])] =
-                Service { pool: wanted.pool as u32, first, is_tracked: wanted.is_tracked, is_special: false };
+            let is_nat = pool.backends.iter().any(|backend| backend.mode.is_nat());
+            services[usize::from(layout.services[service])] = Service {
+                pool: wanted.pool as u32,
+                first,
+                is_tracked: wanted.is_tracked,
+                is_special: is_nat,
+                is_nat,
+            };
             first += own.len() as u32;
             for ((backend, backend_spec), number) in pool.backends.iter().enumerate().zip(own) {
                 let number = usize::from(*number);
@@ -176,6 +187,7 @@ impl Tables {
                 }
                 records[number] = Record::new(backend_spec);
                 tails[number] = RecordTail::new(backend_spec);
+                self.nat.note(number, backend_spec);
             }
         }
         self.services = services.into();
@@ -233,6 +245,22 @@ impl Tables {
     #[inline(always)]
     pub(crate) fn is_special(&self, service: ServiceIndex) -> bool {
         self.services[usize::from(service)].is_special
+    }
+
+    /// What is to be translated, if anything is.
+    #[inline]
+    pub fn nat(&self) -> Option<&NatTables> {
+        Some(&self.nat).filter(|nat| !nat.is_empty())
+    }
+
+    /// What is to be translated, be it nothing.
+    pub(crate) fn nat_tables(&self) -> &NatTables {
+        &self.nat
+    }
+
+    /// True if packets of the service are translated.
+    pub fn is_nat(&self, service: ServiceIndex) -> bool {
+        self.services[usize::from(service)].is_nat
     }
 
     /// Hash of a flow, as the packet path computes it.

@@ -12,6 +12,8 @@ pub type RecordIndex = u16;
 pub enum Verdict {
     /// Send to the backend of this record.
     Forward(RecordIndex),
+    /// Send to the client by the port of this number: an answer that was translated back.
+    Return(u8),
     /// The frame now holds our own reply: send it back where it came from.
     Answer,
     /// Not ours: give it to the kernel.
@@ -25,6 +27,7 @@ impl Verdict {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Forward(_) => "forward",
+            Self::Return(_) => "return",
             Self::Answer => "answer",
             Self::Punt(_) => "punt",
             Self::Drop(_) => "drop",
@@ -34,7 +37,7 @@ impl Verdict {
     /// The reason of a punt or drop.
     pub const fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Forward(_) | Self::Answer => None,
+            Self::Forward(_) | Self::Return(_) | Self::Answer => None,
             Self::Punt(reason) => Some(reason.name()),
             Self::Drop(reason) => Some(reason.name()),
         }

@@ -63,6 +63,7 @@ pub(super) fn spec(settings: &Settings, timeouts: Timeouts) -> Spec {
         timeouts,
         pools: vec![PoolSpec { backends: (0..settings.backends).map(backend).collect() }],
         services: (0..settings.vips).map(service).collect(),
+        nat: Default::default(),
     }
 }
 

@@ -108,6 +108,14 @@ codes! {
     AmbiguousPort "GW0214" Error "several ports could lead to a backend";
     NoServingBackend "GW0215" Warning "pool without a backend that takes new flows";
     UnusedPool "GW0216" Warning "pool that no VIP uses";
+    NatFamily "GW0230" Error "families that this translation cannot bring together";
+    NoLocalAddress "GW0231" Error "no local address of the family of a backend";
+    LocalAddressTaken "GW0232" Error "local address that is something else's";
+    LocalPortsDiffer "GW0233" Error "local address with two ranges of ports";
+    BackendPortUnused "GW0234" Error "port of a backend without translation";
+    ClientAddressNeedsTcp "GW0235" Error "client address that only TCP can carry";
+    SessionsNeeded "GW0236" Error "translation without sessions";
+    LocalAddressUnreached "GW0237" Warning "local address that backends may not reach";
     // GW03xx: the dataplane.
     NoPorts "GW0301" Error "no port to run on";
     DuplicateCpu "GW0302" Error "CPU listed twice";

@@ -86,6 +86,7 @@ impl Draft {
                 maglev: Maglev { table_size: self.forwarding.table_size.value, seed: self.forwarding.seed },
                 connections: self.forwarding.connections,
                 encapsulation: self.forwarding.encapsulation,
+                nat: self.forwarding.nat,
             },
             pools: built_pools,
             vips: built_vips,
@@ -146,6 +147,7 @@ fn pool(draft: &PoolDraft, ports: &[PortDraft]) -> Option<Pool> {
     Some(Pool {
         name: draft.name.as_ref()?.value.clone(),
         encap: encap.encap,
+        local_addresses: encap.local_addresses.iter().map(|address| address.value).collect(),
         backends: backends.collect::<Option<Vec<_>>>()?,
         slow_start: draft.slow_start,
         adaptive_weights: draft.adaptive_weights,
@@ -164,6 +166,7 @@ fn backend_of(draft: &BackendDraft, encap: &EncapDraft, ports: &[PortDraft]) -> 
         next_hop: rules::resolve(draft, ports).ok().flatten(),
         mac: draft.mac,
         inner_mac: if is_vxlan { Some(own.or(encap.inner_mac)?) } else { None },
+        port: draft.port.as_ref().map(|port| port.value),
     })
 }
 

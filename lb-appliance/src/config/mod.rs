@@ -160,6 +160,11 @@ fn examine_source(source: Source, reach: Reach<'_>) -> Examination {
 }
 
 impl Config {
+    /// True if some pool is in a NAT mode.
+    pub fn has_nat(&self) -> bool {
+        self.pools.iter().any(|pool| pool.encap.is_nat())
+    }
+
     /// The dataplane of a configuration that is to be run.
     ///
     /// Errors: [`Code::NoPorts`] if it has no port; `check` and `replay` accept such a file.

@@ -128,6 +128,8 @@ pub struct Forwarding {
     pub connections: Connections,
     /// Outer source addresses.
     pub encapsulation: Encapsulation,
+    /// Sessions of pools in a NAT mode.
+    pub nat: NatSessions,
 }
 
 /// `forwarding.maglev`: must be the same on every node of an ECMP group.
@@ -152,6 +154,19 @@ pub struct Connections {
     pub idle_udp: Duration,
 }
 
+/// `forwarding.nat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatSessions {
+    /// Room in the table of one worker.
+    pub sessions_per_worker: u32,
+    /// TCP that both sides have confirmed, 1 s ..= 9 h.
+    pub idle_tcp_established: Duration,
+    /// TCP that is being opened or closed, 1 s ..= 9 h.
+    pub idle_tcp_transitory: Duration,
+    /// UDP, 1 s ..= 9 h.
+    pub idle_udp: Duration,
+}
+
 /// `forwarding.encapsulation`: present for every family that some tunnelling pool needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Encapsulation {
@@ -168,6 +183,8 @@ pub struct Pool {
     pub name: String,
     /// How packets travel to the backends.
     pub encap: Encap,
+    /// Full NAT only, and there at least one of the family of each backend.
+    pub local_addresses: Vec<IpAddr>,
     /// In file order, possibly empty; names and addresses are unique within the pool.
     pub backends: Vec<Backend>,
     /// How a backend that comes up gets its share; `None` = at once.
@@ -199,6 +216,35 @@ pub enum Encap {
     },
     /// Only the MAC addresses change: the backend is on-link and owns the VIP.
     L2Dsr,
+    /// The destination becomes the backend, whose answers come back through guideway.
+    Nat,
+    /// The source becomes one of [`Pool::local_addresses`] as well.
+    FullNat {
+        /// First local port.
+        first_port: u16,
+        /// Last local port.
+        last_port: u16,
+        /// How the backend learns of its client.
+        client_address: ClientAddress,
+    },
+}
+
+impl Encap {
+    /// True for translation of addresses, which has no outer header.
+    pub fn is_nat(self) -> bool {
+        matches!(self, Self::Nat | Self::FullNat { .. })
+    }
+}
+
+/// `pools[].encap.full_nat.client_address`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAddress {
+    /// Not at all.
+    None,
+    /// TCP option 254.
+    Toa,
+    /// PROXY protocol version 2.
+    ProxyV2,
 }
 
 /// `pools[].encap.gue.variant`.
@@ -228,6 +274,8 @@ pub struct Backend {
     pub mac: Option<MacAddr>,
     /// VXLAN only, and there always: destination MAC of the inner frame (its own, or the pool's).
     pub inner_mac: Option<MacAddr>,
+    /// NAT modes only: its port, if not the one of the VIP.
+    pub port: Option<u16>,
 }
 
 /// The resolved way to a backend.

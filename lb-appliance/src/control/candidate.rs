@@ -116,6 +116,12 @@ fn rebase(wanted: &Config, in_force: &Config) -> Result<Config, Problem> {
     config.dataplane = in_force.dataplane.clone();
     config.forwarding.maglev.seed = in_force.forwarding.maglev.seed;
     config.forwarding.connections.per_worker = in_force.forwarding.connections.per_worker;
+    config.forwarding.nat.sessions_per_worker = in_force.forwarding.nat.sessions_per_worker;
+    if wanted.has_nat() && !in_force.has_nat() && in_force.dataplane.workers.len() > 1 {
+        let detail = "the first pool in a NAT mode: with several workers the rings by which they hand over each \
+                      other's sessions are made at start, so restart the process to use it";
+        return Err(problem(ProblemCode::NeedsRestart, detail));
+    }
     config.metrics = in_force.metrics.clone();
     config.admin = in_force.admin.clone();
     Ok(config)

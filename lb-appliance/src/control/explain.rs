@@ -17,6 +17,7 @@ use lb_core::conn::{Class, ConnTable};
 use lb_core::counters::WorkerCounters;
 use lb_core::headers::PortFilter;
 use lb_core::hw::Level;
+use lb_core::nat::Nat;
 use lb_core::packet::{Frame, Packet};
 use lb_core::pipeline::Pipeline;
 use lb_core::spec::{Mode, Spec};
@@ -46,7 +47,8 @@ impl<'a> Explainer<'a> {
     /// An explainer by `tables`, which were built from `spec`.
     pub fn new(tables: &'a Tables, spec: &'a Spec, names: &'a Names) -> Self {
         let counters = WorkerCounters::new(tables.records().len(), tables.service_count());
-        let pipeline = Pipeline::new(ConnTable::with_capacity(1), Arc::new(counters), Level::detect());
+        let pipeline = Pipeline::new(ConnTable::with_capacity(1), Arc::new(counters), Level::detect())
+            .with_nat(Nat::new(1, [0; 2], 0, 1));
         Self { tables, spec, names, pipeline }
     }
 
@@ -133,7 +135,7 @@ impl<'a> Explainer<'a> {
             let help = match verdict {
                 Verdict::Drop(reason) => reason.help(),
                 Verdict::Punt(reason) => reason.help(),
-                Verdict::Forward(_) | Verdict::Answer => "",
+                Verdict::Forward(_) | Verdict::Return(_) | Verdict::Answer => "",
             };
             let reason = verdict.reason().unwrap_or_default();
             into.step("verdict", format!("{} ({reason}): {help}", verdict.name()));
@@ -181,8 +183,16 @@ fn encapsulation(mode: &Mode, len: usize) -> String {
         Mode::Gue { source, port, .. } => format!("GUE from {source} to UDP port {port}"),
         Mode::Vxlan { source, port, vni, .. } => format!("VXLAN {vni} from {source} to UDP port {port}"),
         Mode::L2Dsr => "none, only new MAC addresses (L2 DSR)".into(),
+        Mode::Nat { port } => format!("none, a new destination (NAT){}", to_port(*port)),
+        Mode::FullNat { port, .. } => {
+            format!("none, a new source and destination (full NAT){}", to_port(*port))
+        }
     };
     format!("{what}; a bare packet of the flow leaves as {len} bytes")
+}
+
+fn to_port(port: Option<u16>) -> String {
+    port.map_or_else(String::new, |port| format!(", port {port}"))
 }
 
 /// By what is in force and by the entries that the flow has.

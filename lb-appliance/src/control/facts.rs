@@ -16,8 +16,15 @@ struct Object {
 }
 
 /// Keys that are read at start only.
-const RESTART: [&str; 6] =
-    ["dataplane", "port ", "maglev.seed", "connections.per_worker", "metrics", "admin"];
+const RESTART: [&str; 7] = [
+    "dataplane",
+    "port ",
+    "maglev.seed",
+    "connections.per_worker",
+    "nat.sessions_per_worker",
+    "metrics",
+    "admin",
+];
 
 /// What is different in `after`, in its order; what is gone comes last.
 pub(super) fn changes(before: &Config, after: &Config) -> Vec<Change> {
@@ -161,6 +168,10 @@ fn forwarding(forwarding: &model::Forwarding) -> Vec<(&'static str, String)> {
         ("connections.idle_timeout.udp", debug(connections.idle_udp)),
         ("encapsulation.source.ipv4", optional(forwarding.encapsulation.source_ipv4)),
         ("encapsulation.source.ipv6", optional(forwarding.encapsulation.source_ipv6)),
+        ("nat.sessions_per_worker", forwarding.nat.sessions_per_worker.to_string()),
+        ("nat.idle_timeout.tcp_established", debug(forwarding.nat.idle_tcp_established)),
+        ("nat.idle_timeout.tcp_transitory", debug(forwarding.nat.idle_tcp_transitory)),
+        ("nat.idle_timeout.udp", debug(forwarding.nat.idle_udp)),
     ]
 }
 
@@ -172,6 +183,7 @@ fn pool_fields(pool: &model::Pool) -> Vec<(&'static str, String)> {
     let check = pool.health.check.as_ref();
     vec![
         ("encap", debug(pool.encap)),
+        ("local_addresses", list(&pool.local_addresses)),
         ("health_check", check.map_or_else(|| "none".into(), debug)),
         ("panic_threshold", format!("{}", f64::from(pool.health.panic_below) / 10_000.0)),
         ("all_down", debug(pool.health.all_down)),
@@ -188,6 +200,7 @@ fn backend_fields(backend: &model::Backend) -> Vec<(&'static str, String)> {
         ("state", super::AdminState::from(backend.state).name().into()),
         ("mac", optional(backend.mac)),
         ("inner_mac", optional(backend.inner_mac)),
+        ("port", optional(backend.port)),
         (
             "next hop",
             backend.next_hop.map_or_else(|| "none".into(), |hop| format!("{} by port {}", hop.mac, hop.port)),

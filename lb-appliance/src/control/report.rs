@@ -225,6 +225,8 @@ fn encapsulation(encap: model::Encap) -> &'static str {
         model::Encap::Gue { .. } => "gue",
         model::Encap::Vxlan { .. } => "vxlan",
         model::Encap::L2Dsr => "l2dsr",
+        model::Encap::Nat => "nat",
+        model::Encap::FullNat { .. } => "full_nat",
     }
 }
 

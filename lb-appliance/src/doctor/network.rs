@@ -144,7 +144,8 @@ fn forwarding(host: &Host, findings: &mut Findings) {
 fn overhead(encap: Encap, outer_is_ipv6: bool) -> u16 {
     let ip = if outer_is_ipv6 { 40 } else { 20 };
     match encap {
-        Encap::L2Dsr => 0,
+        // NAT64 makes packets smaller on this way.
+        Encap::L2Dsr | Encap::Nat | Encap::FullNat { .. } => 0,
         Encap::Ipip => ip,
         Encap::Gue { variant: GueVariant::Zero, .. } => ip + 8 + 4,
         Encap::Gue { variant: GueVariant::One, .. } => ip + 8,

@@ -12,6 +12,7 @@ use super::doorbell::{Doorbell, Ringer, doorbell};
 use super::steering::Steering;
 use lb_core::packet::Packet;
 use lb_core::pipeline::BURST_MAX;
+use lb_core::tables::Tables;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::io;
 use std::ops::Range;
@@ -29,6 +30,8 @@ pub struct QueueOwners {
     pub transmit: Vec<usize>,
     /// What is received stays with its owner: nothing in it is for a certain worker.
     pub is_private: bool,
+    /// What belongs to a session of address translation goes to the worker that has it, whoever received it.
+    pub follows_sessions: bool,
 }
 
 impl QueueOwners {
@@ -39,12 +42,29 @@ impl QueueOwners {
             let first = if queues < workers { port } else { 0 };
             (0..queues).map(|queue| (first + queue) % workers.max(1)).collect()
         };
-        Self { receive: owners(receive), transmit: owners(transmit), is_private: false }
+        Self {
+            receive: owners(receive),
+            transmit: owners(transmit),
+            is_private: false,
+            follows_sessions: false,
+        }
     }
 
     /// One queue each way for one worker; the others send through it.
     pub fn private(owner: usize) -> Self {
-        Self { receive: vec![owner], transmit: vec![owner], is_private: true }
+        Self { receive: vec![owner], transmit: vec![owner], is_private: true, follows_sessions: false }
+    }
+
+    /// The same for ports on which packets of translated flows come in.
+    #[must_use]
+    pub fn following_sessions(mut self, follows: bool) -> Self {
+        self.follows_sessions = follows && !self.is_private;
+        self
+    }
+
+    /// True if what a worker receives may be for another one.
+    fn is_shared(&self, workers: usize) -> bool {
+        self.is_steered(workers) || self.follows_sessions && workers > 1
     }
 
     /// True if some worker has no receive queue and is served by the owners of those there are.
@@ -97,8 +117,10 @@ type Inboxes<P> = Vec<Consumer<Handed<P>>>;
 pub struct Crew<P> {
     index: usize,
     steering: Steering,
-    /// Per port: true if what this worker receives is spread over all.
+    /// Per port: true if what this worker receives may be for others.
     steered: Vec<bool>,
+    /// Per port: true if it is spread over all; otherwise only sessions of translation have a worker of their own.
+    spread: Vec<bool>,
     /// Per port: who transmits for this worker.
     transmitters: Vec<Option<usize>>,
     /// To workers, by their numbers.
@@ -127,8 +149,9 @@ impl<P: Packet> Crew<P> {
     /// # Errors
     /// When the process has no descriptors left.
     pub fn assemble(workers: usize, ports: &[QueueOwners]) -> io::Result<Vec<Self>> {
-        let is_complete =
-            |port: &QueueOwners| port.receive.len() >= workers && port.transmit.len() >= workers;
+        let is_complete = |port: &QueueOwners| {
+            port.receive.len() >= workers && port.transmit.len() >= workers && !port.is_shared(workers)
+        };
         if ports.iter().all(is_complete) {
             return Ok(Vec::new());
         }
@@ -141,7 +164,8 @@ impl<P: Packet> Crew<P> {
         let member = |(index, (((unserved, to_serve), (outgoing, to_send)), bell))| Self {
             index,
             steering: steering.clone(),
-            steered: ports.iter().map(|port| port.is_steered(workers)).collect(),
+            steered: ports.iter().map(|port| port.is_shared(workers)).collect(),
+            spread: ports.iter().map(|port| port.is_steered(workers)).collect(),
             transmitters: ports.iter().map(|port| port.transmitter(index)).collect(),
             unserved,
             outgoing,
@@ -179,11 +203,12 @@ impl<P: Packet> Crew<P> {
 
     /// Hands over what belongs to others of a burst received on `port`; the rest stays, in order. There must be
     /// room ([`Self::has_room`]): what finds none is served here, out of its place but not lost.
-    pub fn steer<B: PacketBurst<Packet = P>>(&mut self, port: usize, burst: &mut B) {
+    pub fn steer<B: PacketBurst<Packet = P>>(&mut self, port: usize, burst: &mut B, tables: &Tables) {
         let mut owners = [self.index; BURST_MAX];
         let mut is_all_ours = true;
+        let is_spread = self.spread.get(port).copied().unwrap_or(false);
         for (owner, packet) in owners.iter_mut().zip(burst.packets()) {
-            *owner = self.steering.worker_of(packet.frame()).unwrap_or(self.index);
+            *owner = self.steering.owner(tables, is_spread, packet.frame()).unwrap_or(self.index);
             is_all_ours &= *owner == self.index;
         }
         if is_all_ours {
@@ -298,7 +323,7 @@ impl<P: Packet> Crew<P> {
 
 /// True if `worker` owns a receive queue of a port that is spread by software.
 fn receives_for_others(ports: &[QueueOwners], workers: usize, worker: usize) -> bool {
-    ports.iter().any(|port| port.is_steered(workers) && port.receive.contains(&worker))
+    ports.iter().any(|port| port.is_shared(workers) && port.receive.contains(&worker))
 }
 
 /// True if `to` owns the transmit queue that `from` lacks on some port.

@@ -7,6 +7,8 @@
 
 use foldhash::quality::RandomState;
 use lb_core::headers::{self, PortFilter};
+use lb_core::nat::steer;
+use lb_core::tables::Tables;
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 
@@ -22,6 +24,8 @@ const PROTOCOLS_WITH_PORTS: [u8; 2] = [6, 17];
 pub struct Steering {
     workers: u64,
     key: RandomState,
+    /// For sessions of address translation, whose two sides do not have a hash of all addresses in common.
+    session_key: [u64; 2],
 }
 
 /// What is hashed. The ports are zero where packets of one flow may lack them.
@@ -35,7 +39,22 @@ struct Flow {
 impl Steering {
     /// Over `workers` workers, with a key of its own.
     pub fn new(workers: usize) -> Self {
-        Self { workers: workers.max(1) as u64, key: RandomState::default() }
+        let key = RandomState::default();
+        let session_key = [1u8, 2].map(|number| key.hash_one(number));
+        Self { workers: workers.max(1) as u64, key, session_key }
+    }
+
+    /// The worker that a received frame belongs to, if not the one that received it: that of its session of address
+    /// translation; else, on a port that is spread, that of its flow.
+    #[inline]
+    pub fn owner(&self, tables: &Tables, is_spread: bool, frame: &[u8]) -> Option<usize> {
+        if tables.nat().is_some() {
+            let owner = steer::worker_of(tables, self.session_key, self.workers as usize, frame);
+            if owner.is_some() {
+                return owner;
+            }
+        }
+        if is_spread { self.worker_of(frame) } else { None }
     }
 
     /// The number of the worker that a frame belongs to; `None` for the one that received it.

@@ -78,7 +78,7 @@ metrics! {
     TscHertz, Gauge, Node, "guideway_tsc_hertz", [], "Cycles of the time stamp counter in a second, to turn seconds into cycles.";
     DroppedPackets, Counter, Node, "guideway_dropped_packets_total", ["reason"], "Packets dropped, by reason.";
     DroppedBytes, Counter, Node, "guideway_dropped_bytes_total", ["reason"], "Bytes of the dropped frames as received, by reason.";
-    ForwardedPackets, Counter, Node, "guideway_forwarded_packets_total", [], "Packets handed to a transmit ring toward a backend.";
+    ForwardedPackets, Counter, Node, "guideway_forwarded_packets_total", [], "Packets handed to a transmit ring toward a backend, and translated answers toward clients.";
     AnsweredPackets, Counter, Node, "guideway_answered_packets_total", [], "Replies of our own handed to a transmit ring.";
     PortInfo, Gauge, Ports, "guideway_port_info", ["port", "driver", "device", "numa_node"], "Port identity.";
     PortUp, Gauge, Ports, "guideway_port_up", ["port"], "Link state (1 = up).";
@@ -133,6 +133,12 @@ metrics! {
     ConnectionRefusals, Counter, Workers, "guideway_connection_table_refusals_total", ["worker"], "Flows without an entry because their line is full of established ones.";
     ConnectionLookups, Counter, Workers, "guideway_connection_lookups_total", ["worker"], "Look-ups in the connection table.";
     ConnectionHits, Counter, Workers, "guideway_connection_hits_total", ["worker"], "Look-ups that found a usable entry.";
+    NatSessions, Gauge, Workers, "guideway_nat_sessions", ["worker"], "Sessions of address translation.";
+    NatSessionCapacity, Gauge, Workers, "guideway_nat_session_capacity", ["worker"], "Sessions of address translation that fit.";
+    NatSessionsOpened, Counter, Workers, "guideway_nat_sessions_opened_total", ["worker"], "Sessions of address translation made.";
+    NatSessionsExpired, Counter, Workers, "guideway_nat_sessions_expired_total", ["worker"], "Sessions removed by age, or because their backend is gone.";
+    NatLocalPorts, Gauge, Workers, "guideway_nat_local_ports_in_use", ["worker"], "Local ports of full NAT in use, each counted once per backend and protocol.";
+    NatReturned, Counter, Workers, "guideway_nat_returned_packets_total", ["worker"], "Answers of backends translated and sent to clients.";
     WorkerBusy, Counter, Workers, "guideway_worker_busy_seconds_total", ["worker"], "Time in turns that brought packets.";
     WorkerIdle, Counter, Workers, "guideway_worker_idle_seconds_total", ["worker"], "Time in turns that brought none, sleep included.";
     WorkerPackets, Counter, Workers, "guideway_worker_packets_total", ["worker"], "Packets taken in.";

@@ -13,6 +13,7 @@ const MILLIS_PER_SECOND: f64 = 1e3;
 pub(super) fn collect(sources: &Sources, families: &mut Families) {
     for worker in &sources.workers {
         collect_table(families, worker);
+        collect_nat(families, worker);
         collect_turns(families, worker);
     }
     families.distribution(Metric::WorkerBurst, &[], &bursts(&sources.workers));
@@ -30,6 +31,16 @@ fn collect_table(families: &mut Families, worker: &WorkerInstruments) {
     families.count(Metric::ConnectionRefusals, &label, packets.refusals.get());
     families.count(Metric::ConnectionLookups, &label, packets.lookups.get());
     families.count(Metric::ConnectionHits, &label, packets.hits.get());
+}
+
+fn collect_nat(families: &mut Families, worker: &WorkerInstruments) {
+    let (label, nat) = ([worker.label.as_str()], &worker.packets.nat);
+    families.put(Metric::NatSessions, &label, nat.sessions.get() as f64);
+    families.put(Metric::NatSessionCapacity, &label, nat.capacity.get() as f64);
+    families.count(Metric::NatSessionsOpened, &label, nat.opened.get());
+    families.count(Metric::NatSessionsExpired, &label, nat.expired.get());
+    families.put(Metric::NatLocalPorts, &label, nat.local_ports.get() as f64);
+    families.count(Metric::NatReturned, &label, nat.returned.get());
 }
 
 fn collect_turns(families: &mut Families, worker: &WorkerInstruments) {

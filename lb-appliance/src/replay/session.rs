@@ -17,6 +17,7 @@ use lb_core::conn::ConnTable;
 use lb_core::counters::WorkerCounters;
 use lb_core::headers::{self, NoFlow, PortFilter};
 use lb_core::hw::Level;
+use lb_core::nat::Nat;
 use lb_core::packet::Packet;
 use lb_core::pipeline::{BURST_MAX, Pipeline};
 use lb_core::tables::Tables;
@@ -53,8 +54,10 @@ impl Replay {
         let tables = Tables::build(&plan.spec).map_err(ReplayError::Tables)?;
         let counters = Arc::new(WorkerCounters::new(tables.records().len(), tables.service_count()));
         let connections = ConnTable::with_capacity(config.forwarding.connections.per_worker as usize);
+        // A replay is to be the same each time, so the key of the sessions is no secret here.
+        let nat = Nat::new(config.forwarding.nat.sessions_per_worker as usize, [0; 2], 0, 1);
         Ok(Self {
-            pipeline: Pipeline::new(connections, Arc::clone(&counters), Level::detect()),
+            pipeline: Pipeline::new(connections, Arc::clone(&counters), Level::detect()).with_nat(nat),
             tables,
             names: plan.names,
             counters,
@@ -139,7 +142,7 @@ impl Replay {
             self.summary.frames += 1;
             self.summary.count(*verdict);
             match verdict {
-                Verdict::Forward(_) => {
+                Verdict::Forward(_) | Verdict::Return(_) => {
                     sink.push(*stamp, frame.frame())?;
                     self.counters.sent.add(1);
                 }
@@ -159,7 +162,7 @@ impl Replay {
     fn sweep_until(&mut self, ticks: u64) {
         let lines = self.pipeline.connections().line_count();
         for (at, lines) in sweeps(self.swept_ticks, ticks, lines) {
-            if self.pipeline.connections().is_empty() {
+            if self.pipeline.connections().is_empty() && self.pipeline.nat().sessions().is_empty() {
                 break;
             }
             self.pipeline.sweep(&self.tables, at, lines);
@@ -189,7 +192,7 @@ fn name<'n>(
             };
             (service.and_then(|service| names.vips.get(usize::from(service))).map(String::as_str), None)
         }
-        Verdict::Answer | Verdict::Punt(_) => (None, None),
+        Verdict::Return(_) | Verdict::Answer | Verdict::Punt(_) => (None, None),
     }
 }
 

@@ -44,7 +44,7 @@ impl Summary {
     /// Counts one verdict.
     pub(super) fn count(&mut self, verdict: Verdict) {
         match verdict {
-            Verdict::Forward(_) => self.forwarded += 1,
+            Verdict::Forward(_) | Verdict::Return(_) => self.forwarded += 1,
             Verdict::Answer => self.answered += 1,
             Verdict::Punt(reason) => self.punts[reason as usize] += 1,
             Verdict::Drop(reason) => self.drops[reason as usize] += 1,

@@ -139,7 +139,7 @@ fn queue_owners(
             Port::queue_limits(eal, device).with_context(|| cannot_open(settings))?;
         // A device without queues of a kind is refused when it is configured, by a message of its own.
         let count = |limit: u16| workers.min(usize::from(limit)).max(1);
-        Ok(QueueOwners::new(index, count(rx), count(tx), workers))
+        Ok(QueueOwners::new(index, count(rx), count(tx), workers).following_sessions(config.has_nat()))
     };
     config.dataplane.ports.iter().zip(devices).enumerate().map(owners).collect()
 }

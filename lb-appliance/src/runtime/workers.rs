@@ -19,11 +19,13 @@ use lb_core::conn::ConnTable;
 use lb_core::counters::WorkerCounters;
 use lb_core::headers::PortFilter;
 use lb_core::hw::Level;
+use lb_core::nat::Nat;
 use lb_core::pipeline::Pipeline;
 use lb_core::probe_route::ProbeRoutes;
 use lb_core::publish::Subscriber;
 use lb_core::tables::Tables;
 use memory::TableMemory;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -40,6 +42,8 @@ pub(super) struct WorkerPlan {
     pub(super) cpus: Vec<u32>,
     pub(super) settings: LoopSettings,
     pub(super) connection_entries: usize,
+    /// Sessions of address translation, of each worker.
+    pub(super) nat_sessions: usize,
     pub(super) tables: Arc<Tables>,
     pub(super) filters: Vec<PortFilter>,
     /// Which worker owns which queue, by port; punt interfaces come last.
@@ -59,6 +63,7 @@ pub(super) struct Workers {
 
 /// One worker's share of everything, on its way into its thread.
 struct Start {
+    index: usize,
     queues: WorkerQueues,
     crew: Option<Crew<MbufPacket>>,
     line: Option<ControlLine>,
@@ -84,7 +89,7 @@ impl Workers {
             Self { threads: Vec::new(), instruments: Vec::new(), errands: Vec::new(), stop: Arc::default() };
         let crew = Crew::assemble(all_queues.len(), &plan.owners)
             .context("workers cannot be connected: raise the limit of open files")?;
-        let (mut crew, mut subscribers) = (crew.into_iter(), tables.into_iter());
+        let (mut crews, mut subscribers) = (crew.into_iter(), tables.into_iter());
         for (index, queues) in all_queues.into_iter().enumerate() {
             let cpu = plan.cpus.get(index).copied();
             let label = cpu.map_or_else(|| format!("w{index}"), |cpu| cpu.to_string());
@@ -95,7 +100,8 @@ impl Workers {
             let (ready, eal, plan) = (ready.clone(), eal.clone(), plan.clone());
             let (line, errands) = subscribers.next().map(ControlLine::new).unzip();
             workers.errands.extend(errands);
-            let start = Start { queues, crew: crew.next(), line, plan, cpu, eal, instruments, stop, ready };
+            let crew = crews.next();
+            let start = Start { index, queues, crew, line, plan, cpu, eal, instruments, stop, ready };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || start.run())
@@ -151,7 +157,7 @@ impl Start {
 
     /// Sets everything up on this thread, says so, and forwards until told to stop.
     fn work(self) -> Result<()> {
-        let Self { queues, crew, line, plan, cpu, eal, instruments, stop, ready } = self;
+        let Self { index, queues, crew, line, plan, cpu, eal, instruments, stop, ready } = self;
         if let Some(cpu) = cpu {
             dpdk::affinity::pin_current(&[cpu]).map_err(|error| {
                 anyhow!(
@@ -166,7 +172,11 @@ impl Start {
         let mut arena = memory::allocate(plan.connection_entries)?;
         let table = TableMemory::of(&arena);
         let connections = ConnTable::new(&mut *arena);
-        let pipeline = Pipeline::new(connections, Arc::clone(&instruments.packets), Level::detect());
+        // Whoever does not know the key of this process cannot make sessions meet in the table.
+        let secret = [0u8, 1].map(|number| foldhash::quality::RandomState::default().hash_one(number));
+        let nat = Nat::new(plan.nat_sessions, secret, index, plan.cpus.len());
+        let pipeline =
+            Pipeline::new(connections, Arc::clone(&instruments.packets), Level::detect()).with_nat(nat);
         let worker = Worker::new(io, pipeline, plan.tables, plan.filters, instruments, plan.settings);
         let _ = ready.send(Ok(table));
         worker.with_probes(plan.probes).in_crew(crew).with_taps(plan.taps).on_line(line).run(&stop);

@@ -89,6 +89,10 @@ impl<B: PacketBurst> Outbound<B> {
                     Some(staged) => (staged, None),
                     None => (&mut self.discarded, Some(DropReason::NoBackend)),
                 },
+                Verdict::Return(port) => match self.staged.get_mut(usize::from(port)) {
+                    Some(staged) => (staged, None),
+                    None => (&mut self.discarded, Some(DropReason::NoBackend)),
+                },
                 Verdict::Answer => (&mut self.answers, None),
                 Verdict::Punt(_) if has_tap => (&mut self.punted, None),
                 // What would be the kernel's is dropped under its own name.

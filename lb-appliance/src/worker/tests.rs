@@ -40,6 +40,7 @@ fn tables_over(ports: &[u8]) -> Arc<Tables> {
             pool: 0,
             is_tracked: true,
         }],
+        nat: Default::default(),
     };
     Arc::new(Tables::build(&spec).unwrap())
 }

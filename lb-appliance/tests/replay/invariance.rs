@@ -70,6 +70,7 @@ fn client(numbers: &mut Numbers) -> Client {
         from: SocketAddr::new(from, 1024 + numbers.below(200) as u16),
         to: SocketAddr::new(to, port),
         is_udp: (vip == 1) != (numbers.below(10) == 0),
+        sequence: 1,
         flags: [0x02, ACK, ACK, ACK, 0x11, 0x04][numbers.below(6) as usize],
         ttl: [64, 64, 64, 64, 1, 2][numbers.below(6) as usize],
         payload_len: numbers.below(60) as usize,

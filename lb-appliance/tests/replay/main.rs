@@ -8,6 +8,7 @@ mod failover;
 mod formats;
 mod golden;
 mod invariance;
+mod nat;
 mod program;
 mod tshark;
 mod wire;

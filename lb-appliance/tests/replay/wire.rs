@@ -22,6 +22,7 @@ pub(crate) struct Client {
     pub(crate) to: SocketAddr,
     pub(crate) is_udp: bool,
     pub(crate) flags: u8,
+    pub(crate) sequence: u32,
     pub(crate) ttl: u8,
     pub(crate) payload_len: usize,
 }
@@ -31,7 +32,7 @@ impl Client {
     pub(crate) fn new(from: &str, to: &str) -> Self {
         let address = |text: &str| text.parse().expect("address:port");
         let (from, to) = (address(from), address(to));
-        Self { from, to, is_udp: false, flags: SYN, ttl: 64, payload_len: 37 }
+        Self { from, to, is_udp: false, flags: SYN, sequence: 1, ttl: 64, payload_len: 37 }
     }
 
     /// The IP datagram.
@@ -85,7 +86,7 @@ impl Client {
         let mut packet = MutableTcpPacket::owned(vec![0; 20 + self.payload_len]).expect("room");
         packet.set_source(self.from.port());
         packet.set_destination(self.to.port());
-        packet.set_sequence(1);
+        packet.set_sequence(self.sequence);
         packet.set_acknowledgement(u32::from(self.flags & ACK != 0));
         packet.set_data_offset(5);
         packet.set_flags(self.flags);

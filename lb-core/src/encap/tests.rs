@@ -140,7 +140,7 @@ fn every_mode_carries_either_family() {
                 Kind::Gue4 | Kind::Gue6 => (vec![0, protocol, 0, 0], Some(17), Some(6080)),
                 Kind::GueDirect4 | Kind::GueDirect6 => (vec![], Some(17), Some(6080)),
                 Kind::Vxlan4 | Kind::Vxlan6 => (vxlan, Some(17), Some(4789)),
-                Kind::L2Dsr => (vec![], None, None),
+                Kind::L2Dsr | Kind::Nat => (vec![], None, None),
             };
             assert_eq!(opened.shim, shim, "{sentence}");
             assert_eq!(opened.outer.map(|outer| outer.protocol), outer_protocol, "{sentence}");

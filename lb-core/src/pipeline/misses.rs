@@ -174,6 +174,8 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             let Some(service) = found else {
                 cold_path();
                 stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
+                // It may be the answer of a backend behind translation.
+                special.add_if(at, tables.nat().is_some());
                 continue;
             };
             if tables.is_special(service) {

@@ -120,6 +120,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                 self.stage.odd.add(at);
             }
             Err(NoFlow::Drop(reason)) => self.drop(at, reason),
+            Err(NoFlow::Punt(PuntReason::NoVip)) if self.translate_error(at) => {}
             Err(NoFlow::Punt(reason)) => self.stage.verdicts[at] = Verdict::Punt(reason),
             // A fragment of a VIP's datagram cannot be balanced; one for anybody else is the kernel's.
             Err(NoFlow::Fragment(destination)) => match self.tables.service_at(destination) {

@@ -9,6 +9,7 @@ use crate::headers::{Headers, plain};
 use crate::hw::{Isa, Kernel};
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
+use crate::record::Kind;
 use crate::verdict::{RecordIndex, Verdict};
 use crate::wire::{PROTOCOL_TCP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, be16};
 use std::net::IpAddr;
@@ -97,7 +98,11 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     fn known<I: Isa>(&mut self, isa: I, at: usize, headers: &Headers) -> Option<RecordIndex> {
         let slot = self.connections.find(isa, self.stage.hashes[at].tag)?;
         let index = self.connections.record(slot);
-        let is_gone = self.tables.records.get(usize::from(index)).is_none_or(|record| record.is_dead);
+        let is_gone = self
+            .tables
+            .records
+            .get(usize::from(index))
+            .is_none_or(|record| record.is_dead || record.kind == Kind::Nat);
         if is_gone || opens(headers) {
             return None;
         }
@@ -152,9 +157,15 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             return None;
         };
         let Some(service) = self.tables.service(destination, port, protocol) else {
-            self.stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
+            if !self.translate_back(at, headers) {
+                self.stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
+            }
             return None;
         };
+        if self.tables.is_nat(service) {
+            self.translate(at, headers, service);
+            return None;
+        }
         let Some(record) = self.tables.select(service, self.stage.hashes[at]) else {
             self.drop_served(at, DropReason::NoBackend, Some(usize::from(service)));
             return None;

@@ -7,6 +7,7 @@ mod any_traffic;
 mod counting;
 mod golden;
 mod naive;
+mod nat;
 mod stories;
 mod twin;
 
@@ -86,6 +87,7 @@ fn spec() -> Spec {
             service(&["203.0.113.10", "2001:db8:cafe::10"], &[443], 17, 3, true),
             service(&["203.0.113.66"], &[80], 6, 4, true),
         ],
+        nat: Default::default(),
     }
 }
 

@@ -40,7 +40,14 @@ fn tables(state: BackendState) -> Tables {
         is_tracked: true,
     });
     let services = services.collect();
-    let spec = Spec { seed: 1, maglev_size: 13, timeouts: Timeouts::default(), pools, services };
+    let spec = Spec {
+        seed: 1,
+        maglev_size: 13,
+        timeouts: Timeouts::default(),
+        pools,
+        services,
+        nat: Default::default(),
+    };
     Tables::build(&spec).unwrap()
 }
 

@@ -7,6 +7,7 @@ mod dataplane;
 mod health;
 mod maglev;
 mod names;
+mod nat;
 mod next_hop;
 mod pools;
 mod tunnel;
@@ -26,5 +27,6 @@ pub(super) fn check(draft: &Draft, findings: &Findings<'_>) {
     tunnel::check(draft, findings);
     vips::check(draft, findings);
     maglev::check(draft, findings);
+    nat::check(draft, findings);
     next_hop::check(draft, findings);
 }

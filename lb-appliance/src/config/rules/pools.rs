@@ -42,7 +42,7 @@ fn addresses(pool: &PoolDraft, findings: &Findings<'_>) {
 
 /// One finding per pool and family.
 fn sources(pool: &PoolDraft, given: &Encapsulation, findings: &Findings<'_>) {
-    if pool.encap.as_ref().is_none_or(|encap| encap.encap == Encap::L2Dsr) {
+    if pool.encap.as_ref().is_none_or(|encap| encap.encap == Encap::L2Dsr || encap.encap.is_nat()) {
         return;
     }
     let families = [

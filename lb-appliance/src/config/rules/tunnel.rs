@@ -16,6 +16,11 @@ use super::next_hop;
 pub(super) fn check(draft: &Draft, findings: &Findings<'_>) {
     for pool in &draft.pools {
         let Some(place) = &pool.health.tunnel else { continue };
+        if pool.encap.as_ref().is_some_and(|encap| encap.encap.is_nat()) {
+            let message = "a pool in a NAT mode has no tunnel: its backends answer at their own addresses";
+            findings.add_hint(Code::NoTunnelProbe, place, message, "write `via: direct`");
+            continue;
+        }
         probes(pool, place, findings);
         let Some(name) = &pool.name else { continue };
         let uses = |vip: &&VipDraft| vip.pool.as_ref().is_some_and(|pool| pool.value == name.value);

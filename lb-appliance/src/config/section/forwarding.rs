@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::code::Code;
 use super::super::finding::Place;
 use super::super::keys;
-use super::super::model::{Connections, Encapsulation};
+use super::super::model::{Connections, Encapsulation, NatSessions};
 use super::super::prime::{self, TABLE_SIZE_MAX, TABLE_SIZE_MIN};
 use super::super::read::{Complaint, Item, Located, Section};
 use super::super::values;
@@ -24,6 +24,7 @@ pub(in super::super) struct ForwardingDraft {
     pub(in super::super) seed: u128,
     pub(in super::super) connections: Connections,
     pub(in super::super) encapsulation: Encapsulation,
+    pub(in super::super) nat: NatSessions,
 }
 
 pub(in super::super) fn read(root: &Section<'_>) -> ForwardingDraft {
@@ -44,6 +45,7 @@ pub(in super::super) fn read(root: &Section<'_>) -> ForwardingDraft {
             .map_or(SEED_DEFAULT, |seed| seed.value),
         connections: connections(get("connections")),
         encapsulation: encapsulation(get("encapsulation")),
+        nat: nat(get("nat")),
     }
 }
 
@@ -75,6 +77,25 @@ fn connections(item: Option<Item<'_>>) -> Connections {
         idle_tcp: timeout("tcp", 300),
         idle_tcp_closing: timeout("tcp_closing", 30),
         idle_udp: timeout("udp", 60),
+    }
+}
+
+/// The defaults are the demands of RFC 5382 REQ-5 and the recommendation of RFC 4787 REQ-5.
+fn nat(item: Option<Item<'_>>) -> NatSessions {
+    let section = item.and_then(|item| item.section(&keys::FORWARDING_NAT));
+    let get = |key: &str| section.as_ref().and_then(|section| section.get(key));
+    let idle = get("idle_timeout").and_then(|item| item.section(&keys::NAT_IDLE_TIMEOUT));
+    let timeout = |key: &str, default_s: u64| {
+        let item = idle.as_ref().and_then(|idle| idle.get(key));
+        item.and_then(|item| seconds(&item)).unwrap_or(Duration::from_secs(default_s))
+    };
+    NatSessions {
+        sessions_per_worker: get("sessions_per_worker")
+            .and_then(|item| item.number(1024..=1 << 26))
+            .unwrap_or(1 << 18),
+        idle_tcp_established: timeout("tcp_established", 7_440),
+        idle_tcp_transitory: timeout("tcp_transitory", 240),
+        idle_udp: timeout("udp", 300),
     }
 }
 

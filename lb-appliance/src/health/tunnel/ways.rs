@@ -97,5 +97,7 @@ fn word(encap: Encap) -> &'static str {
         Encap::Gue { .. } => "gue",
         Encap::Vxlan { .. } => "vxlan",
         Encap::L2Dsr => "l2dsr",
+        Encap::Nat => "nat",
+        Encap::FullNat { .. } => "full_nat",
     }
 }

@@ -28,6 +28,19 @@ fn crew(workers: usize) -> Vec<Crew<Frame>> {
     Crew::assemble(workers, &[QueueOwners::new(0, 1, 1, workers)]).unwrap()
 }
 
+/// Tables of nothing.
+fn no_tables() -> Tables {
+    let spec = lb_core::spec::Spec {
+        seed: 1,
+        maglev_size: 13,
+        timeouts: Default::default(),
+        pools: Vec::new(),
+        services: Vec::new(),
+        nat: Default::default(),
+    };
+    Tables::build(&spec).unwrap()
+}
+
 /// Everything in a worker's rings, with what it is for.
 fn take_all(crew: &mut Crew<Frame>) -> Vec<(usize, Purpose, Vec<u16>)> {
     let mut found = Vec::new();
@@ -64,7 +77,7 @@ fn a_burst_is_split_in_order_and_each_flow_stays_with_its_worker() {
     let steering = first[0].steering.clone();
     for _ in 0..3 {
         let mut burst: Vec<Frame> = (0..BURST_MAX as u16).map(frame).collect();
-        first[0].steer(0, &mut burst);
+        first[0].steer(0, &mut burst, &no_tables());
         let expected = |worker: usize| -> Vec<u16> {
             (0..BURST_MAX as u16).filter(|n| steering.worker_of(frame(*n).frame()) == Some(worker)).collect()
         };
@@ -82,12 +95,12 @@ fn a_full_ring_is_seen_before_packets_are_taken_and_loses_none_after() {
     for _ in 0..RING_LEN / BURST_MAX {
         assert!(crew[0].has_room(BURST_MAX));
         let mut burst = vec![frame(foreign); BURST_MAX];
-        crew[0].steer(0, &mut burst);
+        crew[0].steer(0, &mut burst, &no_tables());
         assert!(burst.is_empty());
     }
     assert!(!crew[0].has_room(1));
     let mut burst = vec![frame(foreign); 5];
-    crew[0].steer(0, &mut burst);
+    crew[0].steer(0, &mut burst, &no_tables());
     assert_eq!(burst.len(), 5, "kept rather than lost");
     let taken: usize = take_all(&mut crew[1]).iter().map(|(.., numbers)| numbers.len()).sum();
     assert_eq!(taken, RING_LEN);
@@ -159,12 +172,13 @@ fn rings_carry_packets_between_threads_in_order() {
     let foreign: Vec<u16> =
         (0..u16::MAX).filter(|n| owner.steering.worker_of(frame(*n).frame()) == Some(1)).take(64).collect();
     let sent = foreign.clone();
+    let tables = no_tables();
     let thread = thread::spawn(move || {
         for _ in 0..BURSTS {
             while !owner.has_room(sent.len()) {
                 thread::yield_now();
             }
-            owner.steer(0, &mut sent.iter().map(|n| frame(*n)).collect::<Vec<_>>());
+            owner.steer(0, &mut sent.iter().map(|n| frame(*n)).collect::<Vec<_>>(), &tables);
         }
         owner.close_unserved();
     });
@@ -179,4 +193,83 @@ fn rings_carry_packets_between_threads_in_order() {
     thread.join().unwrap();
     assert_eq!(received.len(), foreign.len() * usize::from(BURSTS));
     assert!(received.chunks(foreign.len()).all(|chunk| chunk == foreign));
+}
+
+/// A whole IPv4 TCP frame from one address and port to another.
+fn whole(from: ([u8; 4], u16), to: ([u8; 4], u16)) -> Frame {
+    let mut bytes = [0u8; 60];
+    bytes[12..14].copy_from_slice(&[8, 0]);
+    bytes[14..24].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6]);
+    bytes[26..30].copy_from_slice(&from.0);
+    bytes[30..34].copy_from_slice(&to.0);
+    let sum = lb_core::checksum::finish(lb_core::checksum::sum(&bytes[14..34]));
+    bytes[24..26].copy_from_slice(&sum.to_be_bytes());
+    bytes[34..36].copy_from_slice(&from.1.to_be_bytes());
+    bytes[36..38].copy_from_slice(&to.1.to_be_bytes());
+    bytes[46] = 0x50;
+    Frame::new(&bytes)
+}
+
+/// One VIP, 203.0.113.10:80, in `nat` over 10.0.0.1:8080.
+fn nat_tables() -> Tables {
+    use lb_core::spec::{BackendSpec, BackendState, Egress, Mode, PoolSpec, ServiceSpec, Spec};
+    let backend = BackendSpec {
+        address: [10, 0, 0, 1].into(),
+        weight: 1,
+        state: BackendState::Active,
+        egress: Egress { port: 0, mtu: 1500, source_mac: [2; 6], next_hop_mac: [2; 6] },
+        mode: Mode::Nat { port: Some(8080) },
+    };
+    let service = ServiceSpec {
+        addresses: vec![[203, 0, 113, 10].into()],
+        ports: vec![80],
+        protocol: 6,
+        pool: 0,
+        is_tracked: true,
+    };
+    let spec = Spec {
+        seed: 1,
+        maglev_size: 13,
+        timeouts: Default::default(),
+        pools: vec![PoolSpec { backends: vec![backend] }],
+        services: vec![service],
+        nat: Default::default(),
+    };
+    Tables::build(&spec).unwrap()
+}
+
+#[test]
+fn sessions_are_followed_where_the_device_spreads_and_nothing_else_moves() {
+    let owners = QueueOwners::new(0, 2, 2, 2);
+    assert_eq!(packets_max(2, std::slice::from_ref(&owners)), 0);
+    let owners = owners.following_sessions(true);
+    assert!(!owners.is_steered(2), "the device spreads flows");
+    assert_eq!(packets_max(2, std::slice::from_ref(&owners)), 2 * RING_LEN);
+    let tables = nat_tables();
+    let mut crew = Crew::<Frame>::assemble(2, &[owners]).unwrap();
+    let mut served = [0, 0];
+    for client in 1..100u16 {
+        let host = ([198, 51, 100, client as u8], 4_000 + client);
+        let question = whole(host, ([203, 0, 113, 10], 80));
+        let answer = whole(([10, 0, 0, 1], 8080), host);
+        let other = whole(host, ([203, 0, 113, 10], 81));
+        let mut at = Vec::new();
+        for receiver in [0, 1] {
+            for frame in [&question, &answer] {
+                let mut burst = vec![frame.clone(), other.clone()];
+                assert!(crew[receiver].is_steered(0) && crew[receiver].has_room(2));
+                crew[receiver].steer(0, &mut burst, &tables);
+                let moved = take_all(&mut crew[1 - receiver]);
+                assert_eq!(burst.len() + moved.iter().map(|(.., numbers)| numbers.len()).sum::<usize>(), 2);
+                assert_eq!(burst.last().map(|frame| frame.frame()[37]), Some(81), "no session, so it stays");
+                at.push(if moved.is_empty() { receiver } else { 1 - receiver });
+            }
+        }
+        assert!(at.iter().all(|worker| *worker == at[0]), "one worker, whoever received: {at:?}");
+        served[at[0]] += 1;
+    }
+    assert!(served.iter().all(|count| *count > 20), "{served:?}");
+    // One worker has nobody to hand over to.
+    let alone = QueueOwners::new(0, 1, 1, 1).following_sessions(true);
+    assert!(Crew::<Frame>::assemble(1, &[alone]).unwrap().is_empty());
 }

@@ -15,7 +15,12 @@ pub(super) struct Machine {
 
 /// Queues of these workers.
 fn owned(receive: &[usize], transmit: &[usize]) -> QueueOwners {
-    QueueOwners { receive: receive.into(), transmit: transmit.into(), is_private: false }
+    QueueOwners {
+        receive: receive.into(),
+        transmit: transmit.into(),
+        is_private: false,
+        follows_sessions: false,
+    }
 }
 
 pub(super) fn machine(owners: &[QueueOwners], workers: usize, ring_len: usize, is_adaptive: bool) -> Machine {

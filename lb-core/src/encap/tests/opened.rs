@@ -47,7 +47,7 @@ pub(super) fn open(kind: Kind, frame: &[u8]) -> Opened {
         at += 4;
     }
     let (outer, header_len) = match kind {
-        Kind::L2Dsr => (None, 0),
+        Kind::L2Dsr | Kind::Nat => (None, 0),
         Kind::Ipip4 | Kind::Gue4 | Kind::GueDirect4 | Kind::Vxlan4 => {
             assert_eq!(ethertype, 0x0800);
             (Some(outer_v4(&frame[at..])), 20)

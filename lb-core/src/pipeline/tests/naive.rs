@@ -34,7 +34,7 @@ pub(super) fn overhead(backend: &BackendSpec) -> usize {
         Mode::Gue { variant: GueVariant::Header, .. } => ip + 8 + 4,
         Mode::Gue { variant: GueVariant::Direct, .. } => ip + 8,
         Mode::Vxlan { .. } => ip + 8 + 8 + 14,
-        Mode::L2Dsr => 0,
+        Mode::L2Dsr | Mode::Nat { .. } | Mode::FullNat { .. } => 0,
     }
 }
 
@@ -59,6 +59,7 @@ pub(super) fn encapsulated(
         Mode::Gue { source, port, variant: GueVariant::Header } => {
             (source, vec![0, inner_protocol, 0, 0], Some(port))
         }
+        Mode::Nat { .. } | Mode::FullNat { .. } => panic!("translation is no encapsulation"),
         Mode::Vxlan { source, port, vni, inner_mac } => {
             let vni = vni.to_be_bytes();
             let header = [8, 0, 0, 0, vni[1], vni[2], vni[3], 0];
