@@ -15,6 +15,10 @@
 
 use crate::source::Source;
 
+/// The pages whose commands are executed, by `tests/tests/e2e_docs.rs`.
+pub const EXECUTED: [&str; 4] =
+    ["README.md", "docs/quick-start.md", "docs/operations.md", "docs/troubleshooting.md"];
+
 /// Languages whose blocks are commands; a block without a language could be anything, so it counts.
 const COMMANDS: [&str; 5] = ["", "sh", "bash", "shell", "console"];
 /// How comments begin that say something about the block behind them.

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use lb_tests::page::{blocks, prose};
+use lb_tests::page::{EXECUTED, blocks, prose, steps};
 use lb_tests::process::run;
 use lb_tests::program::{guideway, repository};
 use lb_tests::skip::{self, require_program};
@@ -185,6 +185,24 @@ fn every_example_is_valid() {
         }
     }
     assert!(refused.is_empty(), "\n{}", refused.join("\n"));
+}
+
+#[test]
+fn what_says_that_it_runs_is_run() {
+    let mut wrong = Vec::new();
+    for source in files(&[".md"]) {
+        if EXECUTED.contains(&source.path.as_str()) {
+            wrong.extend(steps(&source).err().into_iter().flatten());
+            continue;
+        }
+        for block in blocks(&source) {
+            let is_marked = block.info.split_whitespace().nth(1) == Some("run");
+            if is_marked || block.comment.is_some_and(|text| text.starts_with("run:")) {
+                wrong.push(format!("{}:{}: no test runs this page", source.path, block.line));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 /// How names of things are written; the left one is wrong in prose.

@@ -2,7 +2,7 @@
 //! stands, in namespaces, with the real program. A block that cannot run says why, and the test lists those.
 
 use lb_tests::lab::{Encap, Lab, Outer, Pmd};
-use lb_tests::page::{Step, steps};
+use lb_tests::page::{EXECUTED, Step, steps};
 use lb_tests::program::repository;
 use lb_tests::session::Session;
 use lb_tests::skip::{self, Skip};
@@ -16,6 +16,7 @@ fn page(path: &str) -> Source {
 
 /// Runs a page; a failing block ends it, as the following ones build on it.
 fn run_page(path: &str, session: impl FnOnce() -> Result<Session, Skip>) {
+    assert!(EXECUTED.contains(&path), "{path} is not among the pages that are executed");
     let steps = steps(&page(path)).unwrap_or_else(|unmarked| panic!("\n{}", unmarked.join("\n")));
     let (mut ran, mut not) = (0, Vec::new());
     let Some(mut session) = skip::unless(session()) else { return };
