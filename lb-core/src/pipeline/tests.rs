@@ -6,6 +6,7 @@
 mod any_traffic;
 mod counting;
 mod golden;
+mod invariants;
 mod naive;
 mod stories;
 mod twin;
