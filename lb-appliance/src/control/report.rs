@@ -217,6 +217,8 @@ fn encapsulation(encap: model::Encap) -> &'static str {
         model::Encap::Ipip => "ipip",
         model::Encap::Gue { .. } => "gue",
         model::Encap::Vxlan { .. } => "vxlan",
+        model::Encap::Gre { .. } => "gre",
+        model::Encap::Geneve { .. } => "geneve",
         model::Encap::L2Dsr => "l2dsr",
     }
 }
