@@ -8,7 +8,7 @@ use super::code::Code;
 use super::keys;
 use super::model::{
     Admin, Backend, Config, Dataplane, Encap, Forwarding, Gateway, Idle, Logging, Maglev, Metrics, Node,
-    Pool, Port, Vip, VipPorts,
+    Pool, Port, Security, Vip, VipPorts,
 };
 use super::read::{Item, Located};
 use super::rules;
@@ -16,7 +16,7 @@ use super::section::dataplane::{DataplaneDraft, GatewayDraft, PortDraft};
 use super::section::forwarding::ForwardingDraft;
 use super::section::pools::{BackendDraft, EncapDraft, PoolDraft};
 use super::section::vips::VipDraft;
-use super::section::{admin, dataplane, forwarding, observability, pools, vips};
+use super::section::{admin, dataplane, forwarding, observability, pools, security, vips};
 
 /// The only version of the format.
 pub(super) const VERSION: u32 = 1;
@@ -30,6 +30,7 @@ pub(super) struct Draft {
     pub(super) admin: Admin,
     pub(super) metrics: Metrics,
     pub(super) logging: Logging,
+    pub(super) security: Security,
     /// An included file could not be read: nothing can be said about names that are missing.
     pub(super) is_partial: bool,
 }
@@ -50,6 +51,7 @@ impl Draft {
             admin: admin::admin(&section),
             metrics: observability::metrics(&section),
             logging: observability::logging(&section),
+            security: security::security(&section),
             is_partial,
         };
         for part in included.iter().filter_map(|part| part.section(&keys::INCLUDED)) {
@@ -79,7 +81,7 @@ impl Draft {
         };
         let built_pools =
             self.pools.iter().map(|draft| pool(draft, &self.dataplane.ports)).collect::<Option<Vec<_>>>()?;
-        Some(Config {
+        let mut config = Config {
             node: Node { name: self.node_name.map_or_else(hostname, |name| name.value) },
             dataplane: dataplane_of(self.dataplane)?,
             forwarding: Forwarding {
@@ -92,7 +94,10 @@ impl Draft {
             admin: self.admin,
             metrics: self.metrics,
             logging: self.logging,
-        })
+            security: self.security,
+        };
+        config.security.may_execute |= crate::confine::has_commands(&config);
+        Some(config)
     }
 }
 
