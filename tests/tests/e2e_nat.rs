@@ -258,8 +258,8 @@ served! {
         Case { dataplane: "idle: adaptive\n  workers: [0, 1]", ..Case::new(FULL, Outer::V4, VIP6) };
 }
 
-/// The options of TCP segments that a backend got, as hexadecimal digits: of SYNs, and of the segments before the client has
-/// acknowledged any byte.
+/// The options of TCP segments that a backend got, as hexadecimal digits: of SYNs, and of what
+/// follows them.
 fn options(lab: &Lab, filter: &str) -> Vec<String> {
     let mut tshark = Command::new("tshark");
     tshark.arg("-n").arg("-r").arg(lab.folder().join("web1.pcap")).args(["-Y", filter]);
@@ -268,7 +268,7 @@ fn options(lab: &Lab, filter: &str) -> Vec<String> {
     text.lines().map(|line| line.replace(':', "")).collect()
 }
 
-fn toa(vip: &str, outer: Outer, address: &str) -> Result<(), Skip> {
+fn toa(vip: &'static str, outer: Outer, address: &str) -> Result<(), Skip> {
     let case = Case::new(TOA, outer, vip);
     let (lab, config) = lab(&case)?;
     let balancer = Balancer::start_with(&lab, &config)?;
@@ -293,7 +293,7 @@ fn toa(vip: &str, outer: Outer, address: &str) -> Result<(), Skip> {
             assert!(head.starts_with(kind_and_len) && client.starts_with(address), "{filter}: {line}");
         }
     }
-    let later = options(&lab, &format!("eth.src == {BALANCER_MAC} && tcp.flags.syn == 0 && tcp.ack > 1"));
+    let later = options(&lab, &format!("eth.src == {BALANCER_MAC} && tcp.flags.syn == 0 && tcp.seq > 1"));
     assert!(!later.is_empty() && later.iter().all(|line| !line.contains("\tfe")), "only the first segments");
     assert!(balancer.stop("TERM").status.success());
     Ok(())

@@ -55,7 +55,7 @@ macro_rules! keys {
 }
 
 keys! {
-    ROOT "": version include node dataplane forwarding pools vips admin metrics logging; later bgp capture,
+    ROOT "": version include node dataplane forwarding pools vips admin metrics logging security; later bgp capture,
     INCLUDED "include[]": version pools vips,
     NODE "node": name,
     DATAPLANE "dataplane": workers control_cpus burst idle memory ports eal_extra_args,
@@ -72,11 +72,13 @@ keys! {
     NAT_IDLE_TIMEOUT "forwarding.nat.idle_timeout": tcp_established tcp_transitory udp,
     POOL "pools[]":
         name encap backends health_check panic_threshold all_down quorum slow_start adaptive_weights,
-    ENCAP "pools[].encap": ipip gue vxlan l2dsr nat full_nat; later gre geneve,
-    IPIP "pools[].encap.ipip": ,
-    GUE "pools[].encap.gue": port variant; later checksum,
-    VXLAN "pools[].encap.vxlan": vni port inner_mac,
-    L2DSR "pools[].encap.l2dsr": ,
+    ENCAP "pools[].encap": ipip gue gre vxlan geneve l2dsr nat full_nat,
+    IPIP "pools[].encap.ipip": dscp ttl vlan decrement_ttl,
+    GUE "pools[].encap.gue": port variant checksum dscp ttl vlan decrement_ttl,
+    GRE "pools[].encap.gre": key dscp ttl vlan decrement_ttl,
+    VXLAN "pools[].encap.vxlan": vni port inner_mac checksum dscp ttl vlan decrement_ttl,
+    GENEVE "pools[].encap.geneve": vni port inner_mac checksum dscp ttl vlan decrement_ttl,
+    L2DSR "pools[].encap.l2dsr": vlan decrement_ttl,
     NAT "pools[].encap.nat": ,
     FULL_NAT "pools[].encap.full_nat": local_addresses ports client_address,
     BACKEND "pools[].backends[]": name address weight state mac inner_mac port,
@@ -100,4 +102,5 @@ keys! {
     ADMIN_HTTP "admin.http": listen write token_file; later dashboard,
     METRICS "metrics": listen per_backend per_queue latency_sample latency_buckets,
     LOGGING "logging": level format,
+    SECURITY "security": seccomp capabilities commands,
 }

@@ -3,6 +3,7 @@
 use super::{PortFacts, ticks};
 use crate::config::model::{self, Config, Encap, Pool};
 use lb_core::nat::{ClientAddress, LocalRange, NatSpec, NatTimeouts};
+use lb_core::spec::Mode;
 
 /// What translation needs besides the modes. Ranges are numbered in the order of the pools that have one.
 pub(super) fn spec(config: &Config, ports: &[PortFacts]) -> NatSpec {
@@ -23,13 +24,26 @@ pub(super) fn spec(config: &Config, ports: &[PortFacts]) -> NatSpec {
     }
 }
 
+/// The mode of a backend behind translation.
+pub(super) fn mode(config: &Config, pool: &Pool, backend: &model::Backend) -> Option<Mode> {
+    match pool.encap {
+        Encap::Nat => Some(Mode::Nat { port: backend.port }),
+        Encap::FullNat { client_address, .. } => Some(Mode::FullNat {
+            port: backend.port,
+            range: range_of(config, pool),
+            client: client(client_address),
+        }),
+        _ => None,
+    }
+}
+
 /// The number of a pool's range.
-pub(super) fn range_of(config: &Config, pool: &Pool) -> u16 {
+fn range_of(config: &Config, pool: &Pool) -> u16 {
     let before = config.pools.iter().take_while(|other| other.name != pool.name);
     before.filter(|other| matches!(other.encap, Encap::FullNat { .. })).count() as u16
 }
 
-pub(super) fn client(configured: model::ClientAddress) -> ClientAddress {
+fn client(configured: model::ClientAddress) -> ClientAddress {
     match configured {
         model::ClientAddress::None => ClientAddress::None,
         model::ClientAddress::Toa => ClientAddress::Toa,

@@ -1,7 +1,7 @@
 //! The client's address as a TCP option ("TOA"), as LVS and DPVS send it and the kernel modules `toa` and `uoa` read it.
 //!
 //! Kind 254, length 8 or 20, the client's port and address in network order. It goes first among the options of the SYN
-//! and of the segments before the client has acknowledged any byte of the backend, because a receiver may look at either.
+//! and of what follows it: the acknowledgement of the handshake and the first data, because a receiver may look at any.
 
 use super::tuple::Tuple;
 

@@ -361,7 +361,9 @@ fn dress(
             }
         }
         Some((_, ClientAddress::Toa)) => {
-            let is_first = flags & TCP_ACK != 0 && seen.acknowledged == session.backend_isn.wrapping_add(1);
+            let is_first = flags & TCP_ACK != 0
+                && seen.sequence == session.client_isn.wrapping_add(1)
+                && seen.acknowledged == session.backend_isn.wrapping_add(1);
             if flags & TCP_RST == 0 && (opens(headers) || is_first) {
                 change.insert = Insertion::toa(&session.forward);
             }

@@ -10,7 +10,8 @@ use super::super::draft::Draft;
 use super::super::finding::{Findings, Place};
 use super::super::model::{ClientAddress, Encap, Protocol, Sessions};
 use super::super::read::Located;
-use super::super::section::pools::{EncapDraft, PoolDraft};
+use super::super::section::encap::EncapDraft;
+use super::super::section::pools::PoolDraft;
 use super::super::section::vips::VipDraft;
 use super::next_hop;
 

@@ -344,7 +344,7 @@ fn the_option_is_in_the_first_segments_only() {
         let mut lab = nat_lab(&[vip], backends, full(ClientAddress::Toa), PORTS, 16);
         let segment = |flags: u8, acknowledged: u32| {
             let mut frame = Sample::tcp(&text(client, 40_000), &text(vip, 80), flags).frame();
-            set_acknowledged(&mut frame, acknowledged);
+            set_numbers(&mut frame, FIRST + u32::from(flags & SYN == 0), acknowledged);
             frame
         };
         let options = |lab: &mut Lab, frame: Vec<u8>| {
@@ -362,17 +362,23 @@ fn the_option_is_in_the_first_segments_only() {
         let (_, syn) = lab.burst(&[segment(SYN, 0)]).remove(0);
         let answer = answer(&read(&syn, 14), Transport::Tcp(SYN | ACK), 60);
         returned(&mut lab, &answer);
-        // The answer's sequence number is that of all samples.
-        let first = 0x0102_0304u32 + 1;
+        let first = FIRST + 1;
         assert_eq!(options(&mut lab, segment(ACK, first)), expected, "until the client has heard a byte");
         assert_eq!(options(&mut lab, segment(ACK, first)), expected, "sent again with what is sent again");
         assert_eq!(options(&mut lab, segment(ACK, first + 1)), [0; 0]);
+        let mut second = segment(ACK, first);
+        set_numbers(&mut second, FIRST + 2, first);
+        assert_eq!(options(&mut lab, second), [0; 0], "only with the first byte");
     }
 }
 
-/// Sets the acknowledgement of an untagged TCP frame, and its checksum by pnet.
-fn set_acknowledged(frame: &mut [u8], acknowledged: u32) {
+/// Sequence number of all samples.
+const FIRST: u32 = 0x0102_0304;
+
+/// Sets sequence number and acknowledgement of an untagged TCP frame, and its checksum by pnet.
+fn set_numbers(frame: &mut [u8], sequence: u32, acknowledged: u32) {
     let l4 = if frame[12] == 8 { 34 } else { 54 };
+    frame[l4 + 4..l4 + 8].copy_from_slice(&sequence.to_be_bytes());
     frame[l4 + 8..l4 + 12].copy_from_slice(&acknowledged.to_be_bytes());
     finish_tcp(frame);
 }
