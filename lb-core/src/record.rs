@@ -107,12 +107,18 @@ pub struct Record {
 
 const _: () = assert!(size_of::<Record>() == 64);
 
-/// What only VXLAN needs beyond the record: VXLAN header and inner MAC addresses.
+/// What is wanted beyond the record where a packet is served by itself, and by VXLAN: its header and inner MAC
+/// addresses.
 #[derive(Clone, Debug, Default, FromZeros)]
 pub struct RecordTail {
     pub(crate) vxlan: [u8; VXLAN_LEN + 12],
     /// Sum of `vxlan` as big-endian words.
     pub(crate) sum: u16,
+    /// Longest client datagram that fits the way out, bytes, where that of the record is 0 to keep packets out of the
+    /// loops.
+    pub(crate) inner_max: u16,
+    /// Packets of the record's flows may say that they belong to another backend.
+    pub(crate) reads_packets: bool,
 }
 
 impl Record {
@@ -219,7 +225,7 @@ impl RecordTail {
         vxlan[8..14].copy_from_slice(&inner_mac);
         vxlan[14..].copy_from_slice(&backend.egress.source_mac);
         let sum = checksum::fold(checksum::sum(&vxlan));
-        Self { vxlan, sum }
+        Self { vxlan, sum, ..Self::default() }
     }
 }
 

@@ -1,7 +1,9 @@
 //! A configuration as plain facts, so that any two can be compared without a comparison for every type.
 
 use super::view::Change;
+use crate::config::hexadecimal;
 use crate::config::model::{self, Config};
+use lb_core::spec::HashFields;
 use std::collections::BTreeMap;
 
 /// Objects by name, each with the values of its keys.
@@ -188,6 +190,7 @@ fn backend_fields(backend: &model::Backend) -> Vec<(&'static str, String)> {
         ("state", super::AdminState::from(backend.state).name().into()),
         ("mac", optional(backend.mac)),
         ("inner_mac", optional(backend.inner_mac)),
+        ("server_id", optional(backend.server_id.as_ref().map(|id| hexadecimal(id)))),
         (
             "next hop",
             backend.next_hop.map_or_else(|| "none".into(), |hop| format!("{} by port {}", hop.mac, hop.port)),
@@ -200,13 +203,23 @@ fn vip_fields(config: &Config, vip: &model::Vip) -> Vec<(&'static str, String)> 
         model::VipPorts::Any => "any".into(),
         model::VipPorts::List(ports) => list(ports),
     };
+    let slices: Vec<String> =
+        vip.slices.iter().map(|slice| format!("{} {}", slice.ports, slice.backend)).collect();
+    let hash = match vip.hash {
+        HashFields::FiveTuple => "5-tuple".into(),
+        HashFields::Source { ipv4, ipv6 } => format!("source /{ipv4} of IPv4, /{ipv6} of IPv6"),
+    };
     vec![
         ("addresses", list(&vip.addresses)),
         ("ports", ports),
-        ("protocol", debug(vip.protocol).to_lowercase()),
+        ("protocol", vip.protocol.name().into()),
         ("pool", config.pools.get(vip.pool).map_or_else(String::new, |pool| pool.name.clone())),
         ("sessions", debug(vip.sessions).to_lowercase()),
         ("fragments", debug(vip.fragments).to_lowercase()),
+        ("hash", hash),
+        ("slices", if slices.is_empty() { "none".into() } else { slices.join(", ") }),
+        // Keys show as fingerprints.
+        ("server_id", vip.server_id.as_ref().map_or_else(|| "none".into(), debug)),
     ]
 }
 
