@@ -117,8 +117,8 @@ pub struct RecordTail {
     /// Longest client datagram that fits the way out, bytes, where that of the record is 0 to keep packets out of the
     /// loops.
     pub(crate) inner_max: u16,
-    /// Packets of the record's flows may say that they belong to another backend.
-    pub(crate) reads_packets: bool,
+    /// Packets with an entry for the record may belong to another backend all the same.
+    pub(crate) overrules_entries: bool,
 }
 
 impl Record {

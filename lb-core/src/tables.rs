@@ -174,7 +174,7 @@ impl Tables {
                 return Err(TablesError::Layout { service });
             }
             let selection = Selection::new(&wanted.selection, own);
-            let reads_packets = selection.as_ref().is_some_and(|selection| selection.reads_packets());
+            let overrules = selection.as_ref().is_some_and(|selection| selection.overrules_entries());
             let place = usize::from(layout.services[service]);
             services[place] = Service {
                 pool: wanted.pool as u32,
@@ -193,10 +193,10 @@ impl Tables {
                 records[number] = Record::new(backend_spec);
                 tails[number] = RecordTail::new(backend_spec);
                 tails[number].inner_max = records[number].inner_max;
-                if reads_packets {
+                if overrules {
                     // Nothing fits, so every packet leaves the loop over the hits.
                     records[number].inner_max = 0;
-                    tails[number].reads_packets = true;
+                    tails[number].overrules_entries = true;
                 }
             }
         }

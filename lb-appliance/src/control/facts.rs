@@ -271,6 +271,31 @@ mod tests {
     }
 
     #[test]
+    fn keys_show_as_fingerprints_and_a_change_of_one_is_told() {
+        let with = |key: &str| {
+            let ids = format!("{{quic: [{{config_id: 0, nonce_length: 4, key: \"{key}\"}}]}}");
+            let text = BASE
+                .replace("name: a,", "name: a, server_id: \"0a\",")
+                .replace("name: b,", "name: b, server_id: \"0b\",")
+                .replace("protocol: tcp", &format!("protocol: udp, server_id: {ids}"));
+            config(&text)
+        };
+        let (one, other) = ("8f95f09245765f80256934e50c66207f", "8f95f09245765f80256934e50c66207e");
+        let found = changes(&with(one), &with(other));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].field.as_deref(), Some("server_id"));
+        assert_ne!(found[0].from, found[0].to);
+        let text = format!("{found:?} {:?}", with(one));
+        assert!(text.contains("secret "), "{text}");
+        for secret in [one, "8f95f092", "8f, 95", "143, 149"] {
+            assert!(!text.to_lowercase().contains(secret), "{text}");
+        }
+        assert!(
+            !crate::support::masked(&format!("  - {{key: \"{one}\", nonce_length: 4}}")).contains(one)
+        );
+    }
+
+    #[test]
     fn what_needs_a_restart_is_said() {
         let after = BASE
             .replace("version: 1", "version: 1\nforwarding: {maglev: {table_size: 131071, seed: \"0x2\"}}");

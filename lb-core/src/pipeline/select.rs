@@ -36,14 +36,18 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
 
     /// True if a packet with an entry for `record` says that it belongs to another, live one: a client has moved to a
     /// tuple that was another's, and what a connection says of itself counts more than what was known of its tuple.
+    /// Entries of services with slices are left over from a time without.
     #[inline(always)]
     pub(super) fn belongs_elsewhere(&mut self, at: usize, headers: &Headers, record: RecordIndex) -> bool {
-        self.tables.tails.at(record).reads_packets && self.names_another(at, headers, record)
+        self.tables.tails.at(record).overrules_entries && self.names_another(at, headers, record)
     }
 
     #[cold]
     fn names_another(&mut self, at: usize, headers: &Headers, record: RecordIndex) -> bool {
         let Some(service) = self.tables.service_of(record) else { return false };
+        if self.tables.has_slices(service) {
+            return true;
+        }
         let id = self.tables.by_server_id(service, headers.protocol, self.transport(at, headers));
         if matches!(id, IdOutcome::Routed(other) if other != record) {
             // Counted when it is chosen.

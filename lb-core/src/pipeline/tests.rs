@@ -5,6 +5,7 @@
 
 mod any_traffic;
 mod counting;
+mod faults_of_peers;
 mod golden;
 mod naive;
 mod special;

@@ -82,9 +82,10 @@ impl Selection {
         (!is_plain).then(|| Box::new(selection))
     }
 
-    /// True if packets with an entry must be looked at, too.
-    pub(super) fn reads_packets(&self) -> bool {
-        self.reader.is_some()
+    /// True if packets with an entry must be looked at, too: they may say that they belong to another backend, or the
+    /// entry may be of a time before there were slices.
+    pub(super) fn overrules_entries(&self) -> bool {
+        self.reader.is_some() || !self.slices.is_empty()
     }
 
     fn slice(&self, port: u16) -> Option<RecordIndex> {
@@ -112,6 +113,11 @@ impl Tables {
 
     fn is_alive(&self, record: RecordIndex) -> bool {
         self.records.get(usize::from(record)).is_some_and(|record| !record.is_dead)
+    }
+
+    /// True if the destination port alone says who owns a packet of the service.
+    pub(crate) fn has_slices(&self, service: ServiceIndex) -> bool {
+        self.selection(service).is_some_and(|selection| !selection.slices.is_empty())
     }
 
     /// What the server ID of a packet is good for; `transport` is its transport header with all that follows.

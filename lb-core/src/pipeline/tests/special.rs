@@ -258,6 +258,23 @@ fn sctp_is_served_by_its_ports() {
 }
 
 #[test]
+fn entries_from_a_time_before_the_slices_are_not_followed() {
+    let mut lab = with(|_| {});
+    for client in 0..CLIENTS {
+        lab.record(&web(client, SYN));
+    }
+    lab.change(|spec| {
+        let service = &mut spec.services[WEB];
+        (service.ports, service.ranges, service.is_tracked) = (vec![80], vec![(400, 500)], false);
+        service.selection.slices = vec![SliceSpec { low: 400, high: 500, backend: 4 }];
+    });
+    for client in 0..CLIENTS {
+        assert_eq!(lab.record(&web(client, ACK)), 4);
+    }
+    assert_eq!(lab.counters().insertions.get(), u64::from(CLIENTS), "and none is made");
+}
+
+#[test]
 fn those_who_explain_say_what_the_path_does() {
     let selections: [fn(&mut SelectionSpec); 2] = [
         |selection| selection.hash = HashFields::Source { ipv4: 20, ipv6: 40 },
