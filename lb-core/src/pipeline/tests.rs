@@ -7,6 +7,7 @@ mod any_traffic;
 mod counting;
 mod faults_of_peers;
 mod golden;
+mod invariants;
 mod naive;
 mod special;
 mod stories;
