@@ -42,10 +42,10 @@ fn flows_whose_hashes_differ_in_one_bit_do_not_share_an_entry() {
         let tag = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         table.insert(tag, number as u16, crate::conn::Class::Established, Tick(0), &Timeouts::default());
         for bit in 0..64 {
-            let other = table.find(crate::hw::Portable, tag ^ 1 << bit);
+            let other = table.find(hw::Portable, tag ^ 1 << bit);
             assert_eq!(other.map(|slot| table.record(slot)), None, "bit {bit} of {tag:016x}");
         }
-        let own = table.find(crate::hw::Portable, tag);
+        let own = table.find(hw::Portable, tag);
         assert_eq!(own.map(|slot| table.record(slot)), Some(number as u16));
     }
 }
