@@ -89,7 +89,10 @@ fn small_weights_keep_their_proportions_beside_large_ones() {
         let slots =
             tables.maglev(0).unwrap().slots().iter().filter(|slot| usize::from(**slot) == ordinal).count();
         let wanted = f64::from(weight) / f64::from(sum) * 65_537.0;
-        assert!((slots as f64 - wanted).abs() <= 1.5, "weight {weight}: {slots} slots of {wanted:.1}");
+        assert!(
+            (slots as f64 - wanted).abs() <= 1.5 + wanted / 1000.0,
+            "weight {weight}: {slots} slots of {wanted:.1}"
+        );
     }
 }
 
