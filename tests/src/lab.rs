@@ -39,8 +39,16 @@ pub enum Encap {
     Gue,
     /// GUE variant 1.
     Gue1,
+    /// GRE without a key.
+    Gre,
+    /// GRE with a key.
+    GreKey,
     /// VXLAN.
     Vxlan,
+    /// Geneve with an inner Ethernet header.
+    Geneve,
+    /// Geneve with the IP datagram at once.
+    GeneveIp,
     /// Only the destination MAC is rewritten.
     L2dsr,
 }
@@ -53,7 +61,11 @@ impl Encap {
             Self::Ipip => "ipip",
             Self::Gue => "gue",
             Self::Gue1 => "gue1",
+            Self::Gre => "gre",
+            Self::GreKey => "grekey",
             Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::GeneveIp => "geneveip",
             Self::L2dsr => "l2dsr",
         }
     }
@@ -182,6 +194,14 @@ impl Lab {
     #[must_use]
     pub fn config(&self) -> PathBuf {
         self.folder.join("guideway.yaml")
+    }
+
+    /// What takes the outer headers off on a backend: `kernel` (a tunnel device) or `decap` (agent/decap); `None` if
+    /// there are none.
+    #[must_use]
+    pub fn receiver(&self, role: &str) -> Option<String> {
+        let text = std::fs::read_to_string(self.folder.join(format!("{role}.receiver"))).ok()?;
+        Some(text.trim().to_owned())
     }
 
     /// Where files of this lab live; removed with it.
