@@ -149,7 +149,7 @@ fn workers(status: &Status) -> String {
         table.row([
             worker.worker.clone(),
             worker.generation.to_string(),
-            duration(worker.heartbeat_age_seconds),
+            worker.heartbeat_age_seconds.map_or_else(|| "never".into(), duration),
             count(worker.packets),
             count(worker.entries),
             count(worker.capacity),

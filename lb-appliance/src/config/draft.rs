@@ -13,8 +13,9 @@ use super::model::{
 use super::read::{Item, Located};
 use super::rules;
 use super::section::dataplane::{DataplaneDraft, GatewayDraft, PortDraft};
+use super::section::encap::EncapDraft;
 use super::section::forwarding::ForwardingDraft;
-use super::section::pools::{BackendDraft, EncapDraft, PoolDraft};
+use super::section::pools::{BackendDraft, PoolDraft};
 use super::section::vips::VipDraft;
 use super::section::{admin, dataplane, forwarding, observability, pools, security, vips};
 
@@ -151,6 +152,7 @@ fn pool(draft: &PoolDraft, ports: &[PortDraft]) -> Option<Pool> {
     Some(Pool {
         name: draft.name.as_ref()?.value.clone(),
         encap: encap.encap,
+        policy: encap.policy,
         backends: backends.collect::<Option<Vec<_>>>()?,
         slow_start: draft.slow_start,
         adaptive_weights: draft.adaptive_weights,
@@ -160,7 +162,11 @@ fn pool(draft: &PoolDraft, ports: &[PortDraft]) -> Option<Pool> {
 
 fn backend_of(draft: &BackendDraft, encap: &EncapDraft, ports: &[PortDraft]) -> Option<Backend> {
     let own = draft.inner_mac.as_ref().map(|mac| mac.value);
-    let is_vxlan = matches!(encap.encap, Encap::Vxlan { .. });
+    let inner_mac = match encap.encap {
+        Encap::Vxlan { .. } => Some(own.or(encap.inner_mac)?),
+        Encap::Geneve { .. } => own.or(encap.inner_mac),
+        _ => None,
+    };
     Some(Backend {
         name: draft.name.as_ref()?.value.clone(),
         address: draft.address.as_ref()?.value,
@@ -168,7 +174,7 @@ fn backend_of(draft: &BackendDraft, encap: &EncapDraft, ports: &[PortDraft]) -> 
         state: draft.state,
         next_hop: rules::resolve(draft, ports).ok().flatten(),
         mac: draft.mac,
-        inner_mac: if is_vxlan { Some(own.or(encap.inner_mac)?) } else { None },
+        inner_mac,
     })
 }
 

@@ -70,11 +70,13 @@ keys! {
     SOURCE "forwarding.encapsulation.source": ipv4 ipv6,
     POOL "pools[]":
         name encap backends health_check panic_threshold all_down quorum slow_start adaptive_weights,
-    ENCAP "pools[].encap": ipip gue vxlan l2dsr; later gre geneve nat full_nat,
-    IPIP "pools[].encap.ipip": ,
-    GUE "pools[].encap.gue": port variant; later checksum,
-    VXLAN "pools[].encap.vxlan": vni port inner_mac,
-    L2DSR "pools[].encap.l2dsr": ,
+    ENCAP "pools[].encap": ipip gue gre vxlan geneve l2dsr; later nat full_nat,
+    IPIP "pools[].encap.ipip": dscp ttl vlan decrement_ttl,
+    GUE "pools[].encap.gue": port variant checksum dscp ttl vlan decrement_ttl,
+    GRE "pools[].encap.gre": key dscp ttl vlan decrement_ttl,
+    VXLAN "pools[].encap.vxlan": vni port inner_mac checksum dscp ttl vlan decrement_ttl,
+    GENEVE "pools[].encap.geneve": vni port inner_mac checksum dscp ttl vlan decrement_ttl,
+    L2DSR "pools[].encap.l2dsr": vlan decrement_ttl,
     BACKEND "pools[].backends[]": name address weight state mac inner_mac,
     SLOW_START "pools[].slow_start": duration start,
     ADAPTIVE_WEIGHTS "pools[].adaptive_weights": source interval stale_after min_factor max_factor max_step deadband

@@ -2,6 +2,7 @@
 
 use super::view::Change;
 use crate::config::model::{self, Config};
+use lb_core::composition::Vlan;
 use std::collections::BTreeMap;
 
 /// Objects by name, each with the values of its keys.
@@ -177,10 +178,27 @@ fn optional<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "none".into(), |value| value.to_string())
 }
 
+fn number_or(number: Option<u8>, word: &str) -> String {
+    number.map_or_else(|| word.into(), |number| number.to_string())
+}
+
+fn vlan(vlan: Vlan) -> String {
+    match vlan {
+        Vlan::Keep => "keep".into(),
+        Vlan::Strip => "strip".into(),
+        Vlan::Set(identifier) => identifier.to_string(),
+    }
+}
+
 fn pool_fields(pool: &model::Pool) -> Vec<(&'static str, String)> {
     let check = pool.health.check.as_ref();
     vec![
         ("encap", debug(pool.encap)),
+        ("encap.dscp", number_or(pool.policy.dscp, "copy")),
+        ("encap.ttl", number_or(pool.policy.ttl, "copy")),
+        ("encap.checksum", pool.policy.checksum.map_or_else(|| "default".into(), |on| on.to_string())),
+        ("encap.vlan", vlan(pool.policy.vlan)),
+        ("encap.decrement_ttl", pool.policy.decrement_ttl.to_string()),
         ("health_check", check.map_or_else(|| "none".into(), debug)),
         ("panic_threshold", format!("{}", f64::from(pool.health.panic_below) / 10_000.0)),
         ("all_down", debug(pool.health.all_down)),

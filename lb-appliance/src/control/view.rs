@@ -106,8 +106,8 @@ pub struct WorkerStatus {
     pub worker: String,
     /// Tables that it forwards by.
     pub generation: u64,
-    /// Age of its last sign of life.
-    pub heartbeat_age_seconds: f64,
+    /// Age of its last sign of life; `null` if it has given none.
+    pub heartbeat_age_seconds: Option<f64>,
     /// Packets served.
     pub packets: u64,
     /// Time in turns that brought packets, since the start.
@@ -379,4 +379,11 @@ pub struct Problem {
     /// All findings, if it is about a configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+}
+
+impl Problem {
+    /// What is wrong, in a sentence: the first finding if there are any.
+    pub(crate) fn first_complaint(&self) -> &str {
+        self.findings.first().map_or(&self.detail, |finding| &finding.message)
+    }
 }

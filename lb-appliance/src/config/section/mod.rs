@@ -5,6 +5,7 @@
 
 pub(super) mod admin;
 pub(super) mod dataplane;
+pub(super) mod encap;
 pub(super) mod forwarding;
 pub(super) mod health;
 pub(super) mod observability;
