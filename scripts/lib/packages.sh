@@ -12,6 +12,8 @@ PACKAGES_BENCH=(dpdk-dev netsniff-ng)
 
 # Gate on instructions per packet (callgrind).
 PACKAGES_GATE=(valgrind)
+# Container image: an engine, compose, base images without a registry, what looks at the result.
+PACKAGES_DOCKER=(docker.io docker-compose debootstrap curl jq iproute2 ca-certificates)
 # Plots of the scaling benchmark.
 PACKAGES_PLOT=(gnuplot-nox jq)
 

@@ -128,8 +128,7 @@ impl Lab {
         ] {
             require_program(program, package)?;
         }
-        let lock = File::create(std::env::temp_dir().join("gwlab.lock")).expect("lock file");
-        lock.lock().expect("lock");
+        let lock = turn();
         // Under the lock: tests of one process side by side try the same name.
         require_namespaces()?;
         let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -230,6 +229,17 @@ pub fn config_text(encap: Encap, pmd: Pmd) -> String {
 
 fn lab_script() -> Command {
     Command::new(repository().join("scripts/lab"))
+}
+
+/// Waits until no other lab is up; nobody else makes one while the answer is held.
+///
+/// # Panics
+/// When the lock file cannot be made.
+#[must_use]
+pub fn turn() -> File {
+    let lock = File::create(std::env::temp_dir().join("gwlab.lock")).expect("lock file");
+    lock.lock().expect("lock");
+    lock
 }
 
 /// Namespaces need CAP_SYS_ADMIN, which root has on a machine and often not in a container.

@@ -8,7 +8,7 @@ use super::code::Code;
 use super::keys;
 use super::model::{
     Admin, Backend, Config, Dataplane, Encap, Forwarding, Gateway, Idle, Logging, Maglev, Metrics, Node,
-    Pool, Port, Vip, VipPorts,
+    Pool, Port, Security, Vip, VipPorts,
 };
 use super::read::{Item, Located};
 use super::rules;
@@ -17,7 +17,7 @@ use super::section::encap::EncapDraft;
 use super::section::forwarding::ForwardingDraft;
 use super::section::pools::{BackendDraft, PoolDraft};
 use super::section::vips::VipDraft;
-use super::section::{admin, dataplane, forwarding, observability, pools, vips};
+use super::section::{admin, dataplane, forwarding, observability, pools, security, vips};
 
 /// The only version of the format.
 pub(super) const VERSION: u32 = 1;
@@ -31,6 +31,7 @@ pub(super) struct Draft {
     pub(super) admin: Admin,
     pub(super) metrics: Metrics,
     pub(super) logging: Logging,
+    pub(super) security: Security,
     /// An included file could not be read: nothing can be said about names that are missing.
     pub(super) is_partial: bool,
 }
@@ -51,6 +52,7 @@ impl Draft {
             admin: admin::admin(&section),
             metrics: observability::metrics(&section),
             logging: observability::logging(&section),
+            security: security::security(&section),
             is_partial,
         };
         for part in included.iter().filter_map(|part| part.section(&keys::INCLUDED)) {
@@ -80,7 +82,7 @@ impl Draft {
         };
         let built_pools =
             self.pools.iter().map(|draft| pool(draft, &self.dataplane.ports)).collect::<Option<Vec<_>>>()?;
-        Some(Config {
+        let mut config = Config {
             node: Node { name: self.node_name.map_or_else(hostname, |name| name.value) },
             dataplane: dataplane_of(self.dataplane)?,
             forwarding: Forwarding {
@@ -93,7 +95,10 @@ impl Draft {
             admin: self.admin,
             metrics: self.metrics,
             logging: self.logging,
-        })
+            security: self.security,
+        };
+        config.security.may_execute |= crate::confine::has_commands(&config);
+        Some(config)
     }
 }
 

@@ -55,7 +55,7 @@ macro_rules! keys {
 }
 
 keys! {
-    ROOT "": version include node dataplane forwarding pools vips admin metrics logging; later bgp capture,
+    ROOT "": version include node dataplane forwarding pools vips admin metrics logging security; later bgp capture,
     INCLUDED "include[]": version pools vips,
     NODE "node": name,
     DATAPLANE "dataplane": workers control_cpus burst idle memory ports eal_extra_args,
@@ -98,4 +98,5 @@ keys! {
     ADMIN_HTTP "admin.http": listen write token_file; later dashboard,
     METRICS "metrics": listen per_backend per_queue latency_sample latency_buckets,
     LOGGING "logging": level format,
+    SECURITY "security": seccomp capabilities commands,
 }

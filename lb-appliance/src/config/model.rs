@@ -14,11 +14,13 @@ use ipnet::IpNet;
 use super::mac::MacAddr;
 
 mod health;
+mod security;
 mod weights;
 
 pub use health::{
     AllDown, DnsProbe, GrpcProbe, HealthCheck, HttpMethod, HttpProbe, PoolHealth, Probe, Tls, UdpProbe, Via,
 };
+pub use security::{CapabilityPolicy, Seccomp, Security};
 pub use weights::{AdaptiveWeights, LoadSource, SlowStart};
 
 /// A whole valid configuration.
@@ -40,6 +42,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// The log.
     pub logging: Logging,
+    /// What the process gives up once it forwards.
+    pub security: Security,
 }
 
 /// `node`.

@@ -17,8 +17,8 @@ struct Object {
 }
 
 /// Keys that are read at start only.
-const RESTART: [&str; 6] =
-    ["dataplane", "port ", "maglev.seed", "connections.per_worker", "metrics", "admin"];
+const RESTART: [&str; 7] =
+    ["dataplane", "port ", "maglev.seed", "connections.per_worker", "metrics", "admin", "security"];
 
 /// What is different in `after`, in its order; what is gone comes last.
 pub(super) fn changes(before: &Config, after: &Config) -> Vec<Change> {
@@ -96,6 +96,7 @@ fn facts(config: &Config) -> Facts {
     }
     add("admin".into(), vec![("admin", debug(&config.admin))]);
     add("metrics".into(), vec![("metrics", debug(&config.metrics))]);
+    add("security".into(), security(&config.security));
     add(
         "logging".into(),
         vec![("level", config.logging.level.clone()), ("format", debug(config.logging.format))],
@@ -162,6 +163,14 @@ fn forwarding(forwarding: &model::Forwarding) -> Vec<(&'static str, String)> {
         ("connections.idle_timeout.udp", debug(connections.idle_udp)),
         ("encapsulation.source.ipv4", optional(forwarding.encapsulation.source_ipv4)),
         ("encapsulation.source.ipv6", optional(forwarding.encapsulation.source_ipv6)),
+    ]
+}
+
+fn security(security: &model::Security) -> Vec<(&'static str, String)> {
+    vec![
+        ("seccomp", debug(security.seccomp)),
+        ("capabilities", debug(security.capabilities)),
+        ("commands", security.commands.to_string()),
     ]
 }
 

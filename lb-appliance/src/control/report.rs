@@ -39,6 +39,7 @@ pub(super) fn status(running: &Running) -> Status {
         }),
         overrides: running.overrides.len(),
         problems: problems(running),
+        security: vitals.confinement.clone(),
         workers: workers(running),
         vips: vips(running),
         dropped: dropped(running),

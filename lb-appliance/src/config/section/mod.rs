@@ -10,5 +10,6 @@ pub(super) mod forwarding;
 pub(super) mod health;
 pub(super) mod observability;
 pub(super) mod pools;
+pub(super) mod security;
 pub(super) mod vips;
 pub(super) mod weights;
