@@ -134,6 +134,12 @@ pub struct WorkerCounters {
     pub entries: Counter,
     /// Gauge: entries that fit.
     pub capacity: Counter,
+    /// Packets that went where their server ID says.
+    pub id_routed: Counter,
+    /// Packets with a connection ID that no configuration can read.
+    pub id_unroutable: Counter,
+    /// Packets with a server ID that no live backend has.
+    pub id_unknown: Counter,
     /// Address translation.
     pub nat: NatCounters,
     /// Per record.
@@ -164,6 +170,9 @@ impl WorkerCounters {
             expirations: Counter::default(),
             entries: Counter::default(),
             capacity: Counter::default(),
+            id_routed: Counter::default(),
+            id_unroutable: Counter::default(),
+            id_unknown: Counter::default(),
             nat: NatCounters::default(),
             records: Indexed::zeroed(records),
             service_drops: Indexed::zeroed(services),

@@ -12,6 +12,7 @@ mod misses;
 mod nat;
 mod parse;
 mod rest;
+mod select;
 mod set;
 
 use crate::clock::Tick;

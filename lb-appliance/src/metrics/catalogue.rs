@@ -133,6 +133,7 @@ metrics! {
     ConnectionRefusals, Counter, Workers, "guideway_connection_table_refusals_total", ["worker"], "Flows without an entry because their line is full of established ones.";
     ConnectionLookups, Counter, Workers, "guideway_connection_lookups_total", ["worker"], "Look-ups in the connection table.";
     ConnectionHits, Counter, Workers, "guideway_connection_hits_total", ["worker"], "Look-ups that found a usable entry.";
+    ServerIdPackets, Counter, Workers, "guideway_server_id_packets_total", ["worker", "outcome"], "Packets of VIPs with server IDs that name a server: routed, unroutable or unknown.";
     NatSessions, Gauge, Workers, "guideway_nat_sessions", ["worker"], "Sessions of address translation.";
     NatSessionCapacity, Gauge, Workers, "guideway_nat_session_capacity", ["worker"], "Sessions of address translation that fit.";
     NatSessionsOpened, Counter, Workers, "guideway_nat_sessions_opened_total", ["worker"], "Sessions of address translation made.";

@@ -9,6 +9,7 @@ use crate::conn::Line;
 use crate::counters::WorkerCounters;
 use crate::flow::FlowKey;
 use crate::headers::Headers;
+use crate::hw::Isa;
 use crate::nat::icmp::{ERROR_LEN_MAX, Error};
 use crate::nat::rewrite::{self, Change, Insertion};
 use crate::nat::table::SessionIndex;
@@ -19,7 +20,9 @@ use crate::reason::DropReason;
 use crate::service::ServiceIndex;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
-use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_TCP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN};
+use crate::wire::{
+    ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN,
+};
 use std::ops::DerefMut;
 
 impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
@@ -109,9 +112,17 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
 
     /// A packet of a client for a translated service.
     #[cold]
-    pub(super) fn translate(&mut self, at: usize, headers: &Headers, service: ServiceIndex) {
+    pub(super) fn translate<I: Isa>(
+        &mut self,
+        isa: I,
+        at: usize,
+        headers: &Headers,
+        (service, key): (ServiceIndex, &FlowKey),
+    ) {
         let done = match self.seen(at, headers) {
-            Some(seen) => self.to_backend(at, headers, service, &seen),
+            // What has no ports, or is no TCP or UDP, cannot be told apart on its way back.
+            Some(_) if !matches!(key.protocol, PROTOCOL_TCP | PROTOCOL_UDP) => Err(DropReason::Unsupported),
+            Some(seen) => self.to_backend(isa, at, headers, (service, key), &seen),
             None => Err(DropReason::Malformed),
         };
         if let Err(reason) = done {
@@ -119,11 +130,12 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         }
     }
 
-    fn to_backend(
+    fn to_backend<I: Isa>(
         &mut self,
+        isa: I,
         at: usize,
         headers: &Headers,
-        service: ServiceIndex,
+        flow: (ServiceIndex, &FlowKey),
         seen: &Seen,
     ) -> Result<(), DropReason> {
         if headers.ttl <= 1 {
@@ -131,7 +143,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         }
         let index = match self.session_of(&seen.tuple, headers) {
             Some(index) => index,
-            None => self.open(at, headers, service, seen)?,
+            None => self.open(isa, at, headers, flow, seen)?,
         };
         let nat = &mut self.stage.nat;
         let session = nat.sessions.get_mut(index);
@@ -181,14 +193,15 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     }
 
     /// A new session: a backend by Maglev, and for full NAT a local address and port.
-    fn open(
+    fn open<I: Isa>(
         &mut self,
+        isa: I,
         at: usize,
         headers: &Headers,
-        service: ServiceIndex,
+        (service, key): (ServiceIndex, &FlowKey),
         seen: &Seen,
     ) -> Result<SessionIndex, DropReason> {
-        let record = self.tables.select(service, self.stage.hashes[at]).ok_or(DropReason::NoBackend)?;
+        let record = self.chosen(isa, at, headers, (service, key)).ok_or(DropReason::NoBackend)?;
         let tables = self.tables.nat_tables();
         let backend = tables.backend(record).ok_or(DropReason::NoBackend)?;
         if headers.protocol == PROTOCOL_TCP && !may_open(headers, backend, seen) {

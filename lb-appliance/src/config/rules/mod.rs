@@ -10,6 +10,7 @@ mod names;
 mod nat;
 mod next_hop;
 mod pools;
+mod selection;
 mod tunnel;
 mod vips;
 
@@ -26,6 +27,7 @@ pub(super) fn check(draft: &Draft, findings: &Findings<'_>) {
     health::check(draft, findings);
     tunnel::check(draft, findings);
     vips::check(draft, findings);
+    selection::check(draft, findings);
     maglev::check(draft, findings);
     nat::check(draft, findings);
     next_hop::check(draft, findings);

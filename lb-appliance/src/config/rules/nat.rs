@@ -27,6 +27,7 @@ pub(super) fn check(draft: &Draft, findings: &Findings<'_>) {
             families(pool, encap, vip, findings);
             clients(encap, vip, findings);
             sessions(vip, findings);
+            protocol(vip, findings);
         }
         if let Encap::FullNat { first_port, last_port, .. } = encap.encap {
             local_families(pool, encap, findings);
@@ -63,12 +64,13 @@ fn families(pool: &PoolDraft, encap: &EncapDraft, vip: &VipDraft, findings: &Fin
     let is_full = encap.encap != Encap::Nat;
     for address in &vip.addresses {
         let is_v6 = address.value.is_ipv6();
+        let shown = address.value.first();
         // From IPv6 to IPv4 full NAT is NAT64; the other way round has no room for the client's address.
         let cannot_meet =
             |backend: &&Located<IpAddr>| backend.value.is_ipv6() != is_v6 && !(is_full && is_v6);
         let Some(backend) = backends().find(cannot_meet) else { continue };
         let other = family(!is_v6);
-        let message = format!("{} cannot be translated to {}", address.value, backend.value);
+        let message = format!("{shown} cannot be translated to {}", backend.value);
         let hint = if is_v6 {
             format!(
                 "`nat` keeps the family: use `full_nat` (NAT64), or a pool with {} backends",
@@ -85,15 +87,26 @@ fn families(pool: &PoolDraft, encap: &EncapDraft, vip: &VipDraft, findings: &Fin
 
 fn clients(encap: &EncapDraft, vip: &VipDraft, findings: &Findings<'_>) {
     let Encap::FullNat { client_address, .. } = encap.encap else { return };
-    if client_address != ClientAddress::None && vip.protocol == Some(Protocol::Udp) {
+    if client_address != ClientAddress::None
+        && vip.protocol.as_ref().is_some_and(|one| one.value == Protocol::Udp)
+    {
         let message = "the pool's `client_address` needs TCP, and this VIP is UDP";
         let hint = "give the VIP a pool of its own with `client_address: none`";
         findings.add_hint(Code::ClientAddressNeedsTcp, &vip.place, message, hint);
     }
 }
 
+fn protocol(vip: &VipDraft, findings: &Findings<'_>) {
+    let Some(protocol) = &vip.protocol else { return };
+    if !matches!(protocol.value, Protocol::Tcp | Protocol::Udp) {
+        let message = format!("`{}` cannot be translated", protocol.value.name());
+        let hint = "write `tcp` or `udp`, or use a pool without translation";
+        findings.add_hint(Code::UntranslatedProtocol, &protocol.place, message, hint);
+    }
+}
+
 fn sessions(vip: &VipDraft, findings: &Findings<'_>) {
-    if vip.sessions == Sessions::None {
+    if vip.sessions.as_ref().is_some_and(|one| one.value == Sessions::None) {
         let message = "answers are translated by the session of their flow: `sessions: none` cannot be";
         let hint = "remove `sessions: none`, or use a pool without translation";
         findings.add_hint(Code::SessionsNeeded, &vip.place, message, hint);
@@ -119,20 +132,15 @@ fn local_families(pool: &PoolDraft, encap: &EncapDraft, findings: &Findings<'_>)
 /// Answers to it must be answers of backends and nothing else.
 fn taken(draft: &Draft, address: &Located<IpAddr>, findings: &Findings<'_>) {
     let same = |other: &&Located<IpAddr>| other.value == address.value;
-    let vip = draft.vips.iter().flat_map(|vip| &vip.addresses).find(same);
+    let vip = draft.vips.iter().flat_map(|vip| &vip.addresses);
+    let vip = vip.filter(|vip| vip.value.contains(address.value)).map(|vip| &vip.place).next();
     let backend =
         draft.pools.iter().flat_map(|pool| &pool.backends).filter_map(|one| one.address.as_ref()).find(same);
-    for (other, what) in [(vip, "a VIP"), (backend, "a backend")] {
-        let Some(other) = other else { continue };
+    for (place, what) in [(vip, "a VIP"), (backend.map(|backend| &backend.place), "a backend")] {
+        let Some(place) = place else { continue };
         let message = format!("{} is {what} already", address.value);
         let hint = "write an address that nothing else uses";
-        findings.add_pair(
-            Code::LocalAddressTaken,
-            &address.place,
-            message,
-            hint,
-            (&other.place, what.into()),
-        );
+        findings.add_pair(Code::LocalAddressTaken, &address.place, message, hint, (place, what.into()));
     }
 }
 

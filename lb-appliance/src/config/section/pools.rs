@@ -35,6 +35,8 @@ pub(in super::super) struct BackendDraft {
     pub(in super::super) inner_mac: Option<Located<MacAddr>>,
     pub(in super::super) inner_mac_given: bool,
     pub(in super::super) port: Option<Located<u16>>,
+    pub(in super::super) server_id: Option<Located<Vec<u8>>>,
+    pub(in super::super) server_id_given: bool,
 }
 
 pub(in super::super) fn read(root: &Section<'_>, is_required: bool) -> Vec<PoolDraft> {
@@ -81,6 +83,8 @@ fn backend(item: &Item<'_>) -> Option<BackendDraft> {
         port: section
             .get("port")
             .and_then(|item| Some(Located { value: item.number(1..=u16::MAX)?, place: item.place.clone() })),
+        server_id: section.get("server_id").and_then(|item| super::server_id::server_id(&item)),
+        server_id_given: section.get("server_id").is_some(),
     })
 }
 

@@ -221,11 +221,13 @@ fn nat_tables() -> Tables {
         mode: Mode::Nat { port: Some(8080) },
     };
     let service = ServiceSpec {
-        addresses: vec![[203, 0, 113, 10].into()],
+        addresses: vec![std::net::IpAddr::from([203, 0, 113, 10]).into()],
         ports: vec![80],
         protocol: 6,
         pool: 0,
         is_tracked: true,
+        ranges: Vec::new(),
+        selection: Default::default(),
     };
     let spec = Spec {
         seed: 1,

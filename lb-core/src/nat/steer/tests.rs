@@ -17,6 +17,10 @@ use std::sync::Arc;
 const WORKERS: usize = 5;
 const SECRET: [u64; 2] = [3, 4];
 
+fn single(text: &str) -> crate::prefix::Prefix {
+    text.parse::<IpAddr>().unwrap().into()
+}
+
 fn tables(mode: Mode) -> Tables {
     let egress = Egress { port: 0, mtu: 1500, source_mac: OUR_MAC, next_hop_mac: [2; 6] };
     let backend = |last: u8| BackendSpec {
@@ -27,11 +31,13 @@ fn tables(mode: Mode) -> Tables {
         mode,
     };
     let service = ServiceSpec {
-        addresses: vec!["203.0.113.10".parse().unwrap(), "2001:db8:cafe::10".parse().unwrap()],
+        addresses: vec![single("203.0.113.10"), single("2001:db8:cafe::10")],
         ports: vec![80],
         protocol: 6,
         pool: 0,
         is_tracked: true,
+        ranges: Vec::new(),
+        selection: Default::default(),
     };
     Tables::build(&Spec {
         seed: 1,

@@ -16,11 +16,13 @@ const CLIENT_PORT: u8 = 3;
 /// Three backends of one family behind a VIP of one or both.
 fn nat_lab(vips: &[&str], first_backend: &str, mode: Mode, ports: (u16, u16), sessions: usize) -> Lab {
     let service = |port: u16, protocol: u8| ServiceSpec {
-        addresses: vips.iter().map(|one| address(one)).collect(),
+        addresses: vips.iter().map(|one| address(one).into()).collect(),
         ports: vec![port],
         protocol,
         pool: 0,
         is_tracked: true,
+        ranges: Vec::new(),
+        selection: Default::default(),
     };
     let spec = Spec {
         seed: 0x5eed,
