@@ -79,6 +79,7 @@ fn the_full_example_arrives_value_by_value() {
         next_hop: Some(NextHop { port: 0, mac: gateway_mac }),
         mac: None,
         inner_mac: None,
+        port: None,
         server_id: None,
     };
     assert_eq!(config.pools[0].backends[2], expected);
