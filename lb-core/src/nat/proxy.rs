@@ -10,6 +10,8 @@ use super::session::Session;
 use super::tuple::Tuple;
 use crate::wire::PROTOCOL_TCP;
 
+/// So many bytes of a client's stream behind the header, nothing is said of the header any more.
+const SETTLED_LEN: u32 = 1 << 20;
 /// Longest header: that of IPv6.
 pub const PROXY_LEN_MAX: usize = 52;
 
@@ -67,8 +69,9 @@ impl Session {
     pub fn to_client(&self, acknowledged: u32) -> u32 {
         let start = self.stream_start();
         let behind = start.wrapping_add(u32::from(self.prefix_len));
-        // Once the header is behind it, numbers may have come round: 2 GiB later the start is no help any more.
-        if self.prefix_acked || is_from(acknowledged, behind) {
+        // 2 GiB later the start is no help any more; and until the stream is well on its way the backend may still say
+        // in a D-SACK (RFC 2883) that it got the header twice, which comes to nothing here.
+        if self.prefix_settled || is_from(acknowledged, behind) {
             acknowledged.wrapping_sub(u32::from(self.prefix_len))
         } else if is_from(acknowledged, start) {
             start
@@ -81,6 +84,7 @@ impl Session {
     pub fn note_acknowledged(&mut self, acknowledged: u32) {
         let behind = self.stream_start().wrapping_add(u32::from(self.prefix_len));
         self.prefix_acked |= self.prefix_len > 0 && is_from(acknowledged, behind);
+        self.prefix_settled |= self.prefix_acked && is_from(acknowledged, behind.wrapping_add(SETTLED_LEN));
     }
 }
 
@@ -114,6 +118,23 @@ mod tests {
         assert_eq!((len, &bytes[12..16]), (52, &[0x21, 0x21, 0, 36][..]));
         assert_eq!(bytes[16..20], [0x20, 0x01, 0x0d, 0xb8]);
         assert_eq!(bytes[48..], [1, 2, 1, 0xbb]);
+    }
+
+    #[test]
+    fn a_header_that_came_twice_is_no_news_for_the_client_and_numbers_may_come_round() {
+        let flow = tuple("192.0.2.1:258", "203.0.113.9:443");
+        let mut session = Session::new(flow, flow.reversed(), (0, 0), Tick(0));
+        (session.client_isn, session.prefix_len) = (99, 28);
+        session.note_acknowledged(128 + 500);
+        assert!(session.prefix_acked && !session.prefix_settled);
+        // A D-SACK of the header: the client would count it as nonsense below its first byte.
+        assert_eq!((session.to_client(100), session.to_client(128)), (100, 100));
+        assert_eq!(session.to_client(628), 600);
+        session.note_acknowledged(128 + SETTLED_LEN);
+        assert!(session.prefix_settled);
+        for later in [0x7fff_ffff_u32, 0x9000_0000, 110] {
+            assert_eq!(session.to_client(later), later.wrapping_sub(28), "any number of bytes later");
+        }
     }
 
     proptest! {

@@ -56,6 +56,8 @@ pub struct Session {
     pub prefix_len: u8,
     /// The backend has acknowledged them.
     pub prefix_acked: bool,
+    /// And so much more that it has nothing to say of them any more.
+    pub prefix_settled: bool,
     pub(super) seen: u8,
     pub(super) last: u16,
     pub(super) is_used: bool,
