@@ -238,3 +238,6 @@ fn form(encap: Encap, backend: &model::Backend) -> Form {
         Encap::L2Dsr => Form::L2Dsr,
     }
 }
+
+#[cfg(test)]
+mod tests;
