@@ -20,6 +20,7 @@ pub mod hash;
 pub mod headers;
 pub mod health;
 pub mod hw;
+pub mod icmp;
 pub mod indexed;
 pub mod maglev;
 pub mod packet;

@@ -1,0 +1,52 @@
+//! ICMP and ICMPv6: what a message is, what an error quotes, errors and replies of our own.
+//!
+//! [`quote`] reads errors about flows.
+
+pub mod quote;
+
+/// IP protocol: ICMP (RFC 792).
+pub const PROTOCOL_ICMP: u8 = 1;
+/// IPv6 next header: ICMPv6 (RFC 4443).
+pub const PROTOCOL_ICMPV6: u8 = 58;
+/// Length of the fixed part of an error or an echo message, bytes, in both versions. In an error the quoted datagram
+/// follows it.
+pub const HEADER_LEN: usize = 8;
+
+/// The protocol number of the ICMP that belongs to a version of IP.
+pub const fn protocol(is_v6: bool) -> u8 {
+    if is_v6 { PROTOCOL_ICMPV6 } else { PROTOCOL_ICMP }
+}
+
+/// What a message is to a load balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An error about a datagram, which it quotes: destination unreachable, too big, time exceeded, parameter problem.
+    Error,
+    /// An error that says by how much the quoted datagram is too long.
+    TooBig,
+    /// An echo request.
+    EchoRequest,
+    /// About a datagram as well, but not to be heeded by anybody: source quench (RFC 6633) and redirects, which only
+    /// a neighbour may send (RFC 1122 section 3.2.2.2, RFC 4861 section 8.1).
+    Obsolete,
+    /// Anything else: echo replies, neighbour discovery, timestamps.
+    Other,
+}
+
+impl Kind {
+    /// The kind of a message by its first two bytes, type and code.
+    pub const fn of(is_v6: bool, kind: u8, code: u8) -> Self {
+        match (is_v6, kind, code) {
+            (false, 3, 4) | (true, 2, _) => Self::TooBig,
+            (false, 3 | 11 | 12, _) | (true, 1 | 3 | 4, _) => Self::Error,
+            (false, 8, 0) | (true, 128, 0) => Self::EchoRequest,
+            (false, 4 | 5, _) | (true, 137, _) => Self::Obsolete,
+            _ => Self::Other,
+        }
+    }
+
+    /// True if no error may be sent about such a message (RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e)).
+    pub const fn is_error(self) -> bool {
+        matches!(self, Self::Error | Self::TooBig | Self::Obsolete)
+    }
+}
