@@ -5,7 +5,10 @@
 
 use crate::config::model::{self, Config, Encap};
 use lb_core::clock::Timeouts;
-use lb_core::spec::{BackendSpec, BackendState, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Spec};
+use lb_core::spec::{
+    BackendSpec, BackendState, Budget, Echo, Egress, Fragments, GueVariant, Mode, PoolSpec, Portless,
+    ServiceSpec, Signals, Spec,
+};
 use lb_core::tables::RecordOwner;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -91,6 +94,7 @@ impl Plan {
             },
             pool: vip.pool,
             is_tracked: vip.sessions == model::Sessions::Tracked,
+            portless: portless(vip),
         });
         let connections = &config.forwarding.connections;
         let spec = Spec {
@@ -103,6 +107,7 @@ impl Plan {
             },
             pools: pools.collect(),
             services: services.collect(),
+            signals: signals(&config.forwarding),
         };
         Self { spec, names: names(config) }
     }
@@ -115,6 +120,30 @@ impl Plan {
         let at = names.backends.iter().position(|name| name == backend).ok_or_else(unknown)?;
         self.spec.pools[index].backends[at].state = BackendState::Down;
         Ok(())
+    }
+}
+
+fn portless(vip: &model::Vip) -> Portless {
+    Portless {
+        echo: match vip.icmp_echo {
+            model::IcmpEcho::Answer => Echo::Answer,
+            model::IcmpEcho::Forward => Echo::Forward,
+            model::IcmpEcho::Ignore => Echo::Ignore,
+        },
+        fragments: match vip.fragments {
+            model::Fragments::ReassembleHash => Fragments::Follow,
+            model::Fragments::Drop => Fragments::Drop,
+        },
+    }
+}
+
+fn signals(forwarding: &model::Forwarding) -> Signals {
+    let icmp = forwarding.icmp;
+    Signals {
+        inner_mtu: forwarding.encapsulation.inner_mtu.unwrap_or(u16::MAX),
+        errors: Budget { total: icmp.errors_per_second, per_source: icmp.errors_per_source },
+        echoes: Budget { total: icmp.echoes_per_second, per_source: icmp.echoes_per_source },
+        fragment_ticks: ticks(forwarding.fragments.timeout),
     }
 }
 

@@ -31,6 +31,10 @@ pub const ETHERTYPE_QINQ: u16 = 0x88a8;
 
 /// IP protocol: IPv4 in IP (RFC 2003).
 pub const PROTOCOL_IPIP: u8 = 4;
+/// IP protocol: ICMP (RFC 792).
+pub const PROTOCOL_ICMP: u8 = 1;
+/// IPv6 next header: ICMPv6 (RFC 4443).
+pub const PROTOCOL_ICMPV6: u8 = 58;
 /// IP protocol: TCP.
 pub const PROTOCOL_TCP: u8 = 6;
 /// IP protocol: UDP.

@@ -56,6 +56,7 @@ pub(super) fn spec(settings: &Settings, timeouts: Timeouts) -> Spec {
         protocol: PROTOCOL_TCP,
         pool: 0,
         is_tracked: true,
+        portless: Default::default(),
     };
     Spec {
         seed: 7,
@@ -63,6 +64,7 @@ pub(super) fn spec(settings: &Settings, timeouts: Timeouts) -> Spec {
         timeouts,
         pools: vec![PoolSpec { backends: (0..settings.backends).map(backend).collect() }],
         services: (0..settings.vips).map(service).collect(),
+        signals: Default::default(),
     }
 }
 

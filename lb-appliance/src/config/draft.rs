@@ -86,6 +86,8 @@ impl Draft {
                 maglev: Maglev { table_size: self.forwarding.table_size.value, seed: self.forwarding.seed },
                 connections: self.forwarding.connections,
                 encapsulation: self.forwarding.encapsulation,
+                icmp: self.forwarding.icmp,
+                fragments: self.forwarding.fragments,
             },
             pools: built_pools,
             vips: built_vips,
@@ -181,5 +183,6 @@ fn vip(draft: &VipDraft, pools: &HashMap<&str, usize>) -> Option<Vip> {
         pool: *pools.get(draft.pool.as_ref()?.value.as_str())?,
         sessions: draft.sessions,
         fragments: draft.fragments,
+        icmp_echo: draft.icmp_echo,
     })
 }

@@ -128,6 +128,34 @@ pub struct Forwarding {
     pub connections: Connections,
     /// Outer source addresses.
     pub encapsulation: Encapsulation,
+    /// Budgets of our own ICMP messages.
+    pub icmp: Icmp,
+    /// The fragment table of every worker.
+    pub fragments: FragmentTable,
+}
+
+/// `forwarding.icmp`: messages that one worker sends in a second; 0 = never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Icmp {
+    /// Errors.
+    pub errors_per_second: u32,
+    /// Errors to one source: an IPv4 address or an IPv6 /64.
+    pub errors_per_source: u32,
+    /// Echo replies.
+    pub echoes_per_second: u32,
+    /// Echo replies to one source.
+    pub echoes_per_source: u32,
+}
+
+/// `forwarding.fragments`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FragmentTable {
+    /// Datagrams under way in one worker, 8..=65536.
+    pub per_worker: u32,
+    /// Fragments of one worker that may wait for their first ones.
+    pub held_per_worker: u32,
+    /// How long a datagram is remembered, 1 s ..= 60 s.
+    pub timeout: Duration,
 }
 
 /// `forwarding.maglev`: must be the same on every node of an ECMP group.
@@ -159,6 +187,8 @@ pub struct Encapsulation {
     pub source_ipv4: Option<Ipv4Addr>,
     /// Outer source towards IPv6 backends.
     pub source_ipv6: Option<Ipv6Addr>,
+    /// Longest client datagram, bytes, where the port would take a longer one.
+    pub inner_mtu: Option<u16>,
 }
 
 /// One item of `pools`.
@@ -269,6 +299,8 @@ pub struct Vip {
     pub sessions: Sessions,
     /// What happens to IP fragments.
     pub fragments: Fragments,
+    /// What happens to ICMP echo requests.
+    pub icmp_echo: IcmpEcho,
 }
 
 /// `vips[].ports`.
@@ -301,8 +333,21 @@ pub enum Sessions {
 /// `vips[].fragments`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fragments {
+    /// All fragments of a datagram go where its first one goes.
+    ReassembleHash,
     /// Dropped and counted as `fragment`.
     Drop,
+}
+
+/// `vips[].icmp_echo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IcmpEcho {
+    /// Guideway replies, while the pool has a backend that takes new flows.
+    Answer,
+    /// A backend replies.
+    Forward,
+    /// Nobody does.
+    Ignore,
 }
 
 /// `admin`: read at start only.

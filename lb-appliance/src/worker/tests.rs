@@ -39,7 +39,9 @@ fn tables_over(ports: &[u8]) -> Arc<Tables> {
             protocol: 6,
             pool: 0,
             is_tracked: true,
+            portless: Default::default(),
         }],
+        signals: Default::default(),
     };
     Arc::new(Tables::build(&spec).unwrap())
 }

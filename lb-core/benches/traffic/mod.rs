@@ -48,6 +48,7 @@ pub(crate) fn tables(mode: Mode, is_v6: bool, state: fn(usize) -> BackendState) 
         protocol: 6,
         pool: 0,
         is_tracked: true,
+        portless: Default::default(),
     };
     let spec = Spec {
         seed: 7,
@@ -55,6 +56,7 @@ pub(crate) fn tables(mode: Mode, is_v6: bool, state: fn(usize) -> BackendState) 
         timeouts: Timeouts::default(),
         pools: vec![PoolSpec { backends: backends.collect() }],
         services: vec![service],
+        signals: Default::default(),
     };
     Tables::build(&spec).expect("a valid specification")
 }

@@ -5,7 +5,9 @@
 
 mod any_traffic;
 mod counting;
+mod fragments;
 mod golden;
+mod icmp;
 mod naive;
 mod stories;
 mod twin;
@@ -15,9 +17,12 @@ use crate::clock::Timeouts;
 use crate::counters::WorkerCounters;
 use crate::headers::parse;
 use crate::packet::Frame;
-use crate::reason::PuntReason;
+use crate::reason::{AnswerReason, PuntReason};
 use crate::sample::{OUR_MAC, Sample};
-use crate::spec::{BackendSpec, BackendState, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Spec};
+use crate::spec::{
+    BackendSpec, BackendState, Budget, Egress, GueVariant, Mode, PoolSpec, Portless, ServiceSpec, Signals,
+    Spec,
+};
 use crate::verdict::RecordIndex;
 use std::net::IpAddr;
 
@@ -73,7 +78,9 @@ fn spec() -> Spec {
         protocol,
         pool,
         is_tracked,
+        portless: Portless::default(),
     };
+    let unlimited = Budget { total: u32::MAX, per_source: u32::MAX };
     Spec {
         seed: 0x5eed,
         maglev_size: 1021,
@@ -86,6 +93,7 @@ fn spec() -> Spec {
             service(&["203.0.113.10", "2001:db8:cafe::10"], &[443], 17, 3, true),
             service(&["203.0.113.66"], &[80], 6, 4, true),
         ],
+        signals: Signals { errors: unlimited, echoes: unlimited, ..Signals::default() },
     }
 }
 
@@ -162,6 +170,7 @@ impl Lab {
     fn wait(&mut self, ticks: u16) {
         self.now = Tick(self.now.0.wrapping_add(ticks));
         self.pipeline.sweep(&self.tables, self.now, usize::MAX);
+        self.pipeline.expire_fragments(&self.tables, self.now);
     }
 
     /// What Maglev says of a packet.

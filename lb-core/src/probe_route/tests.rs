@@ -38,9 +38,17 @@ fn tables(state: BackendState) -> Tables {
         protocol: 6,
         pool,
         is_tracked: true,
+        portless: Default::default(),
     });
     let services = services.collect();
-    let spec = Spec { seed: 1, maglev_size: 13, timeouts: Timeouts::default(), pools, services };
+    let spec = Spec {
+        seed: 1,
+        maglev_size: 13,
+        timeouts: Timeouts::default(),
+        pools,
+        services,
+        signals: Default::default(),
+    };
     Tables::build(&spec).unwrap()
 }
 

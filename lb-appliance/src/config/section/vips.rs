@@ -7,9 +7,14 @@ use std::net::IpAddr;
 use super::super::code::Code;
 use super::super::finding::Place;
 use super::super::keys;
-use super::super::model::{Fragments, Protocol, Sessions};
+use super::super::model::{Fragments, IcmpEcho, Protocol, Sessions};
 use super::super::read::{Item, Located, Section};
 use super::super::values;
+
+const FRAGMENTS: [(&str, Fragments); 2] =
+    [("reassemble_hash", Fragments::ReassembleHash), ("drop", Fragments::Drop)];
+const ECHO: [(&str, IcmpEcho); 3] =
+    [("answer", IcmpEcho::Answer), ("forward", IcmpEcho::Forward), ("ignore", IcmpEcho::Ignore)];
 
 pub(in super::super) struct VipDraft {
     pub(in super::super) place: Place,
@@ -21,6 +26,7 @@ pub(in super::super) struct VipDraft {
     pub(in super::super) pool: Option<Located<String>>,
     pub(in super::super) sessions: Sessions,
     pub(in super::super) fragments: Fragments,
+    pub(in super::super) icmp_echo: IcmpEcho,
 }
 
 pub(in super::super) fn read(root: &Section<'_>, is_required: bool) -> Vec<VipDraft> {
@@ -50,8 +56,12 @@ fn vip(item: &Item<'_>) -> Option<VipDraft> {
             .and_then(|item| item.choice(&sessions, &[]))
             .unwrap_or(Sessions::Tracked),
         fragments: fragments
-            .and_then(|item| item.choice(&[("drop", Fragments::Drop)], &["reassemble_hash"]))
-            .unwrap_or(Fragments::Drop),
+            .and_then(|item| item.choice(&FRAGMENTS, &[]))
+            .unwrap_or(Fragments::ReassembleHash),
+        icmp_echo: section
+            .get("icmp_echo")
+            .and_then(|item| item.choice(&ECHO, &[]))
+            .unwrap_or(IcmpEcho::Answer),
     })
 }
 

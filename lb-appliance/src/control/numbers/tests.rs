@@ -21,6 +21,7 @@ fn spec(services: &[&[u8]]) -> Spec {
         protocol: 6,
         pool,
         is_tracked: true,
+        portless: Default::default(),
     };
     Spec {
         seed: 1,
@@ -28,6 +29,7 @@ fn spec(services: &[&[u8]]) -> Spec {
         timeouts: Timeouts::default(),
         pools: pools.collect(),
         services: (0..services.len()).map(service).collect(),
+        signals: Default::default(),
     }
 }
 
