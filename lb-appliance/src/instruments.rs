@@ -3,6 +3,9 @@
 //! Every block has one writer, the worker that it belongs to; readers take whole values and never wait.
 //! Ports are read through [`PortProbe`], so that metrics know nothing of DPDK.
 
+mod heartbeat;
+
+pub use heartbeat::Heartbeat;
 use lb_core::counters::{Counter, WorkerCounters};
 use std::sync::Arc;
 
@@ -48,8 +51,8 @@ pub struct TurnCounters {
     pub busy_nanos: Counter,
     /// Time in turns that brought none, sleep included, nanoseconds.
     pub idle_nanos: Counter,
-    /// Gauge: when the loop last looked at its clock, milliseconds since the Unix epoch.
-    pub heartbeat_unix_millis: Counter,
+    /// When the loop last looked at its clock.
+    pub heartbeat: Heartbeat,
     /// Bursts by size, by the index of [`BURST_BOUNDS`]; not cumulative.
     pub bursts: [Counter; BURST_BOUNDS.len()],
 }

@@ -30,7 +30,7 @@ use probes::Probes;
 use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Turns between two looks at the clock and the stop flag.
 const HOUSEKEEPING_TURNS: u32 = 256;
@@ -146,7 +146,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
                 self.now = Tick::from_nanos(after.saturating_sub(start));
                 self.pipeline.sweep(&self.tables, self.now, sweep.lines_due(after));
                 self.expire_held();
-                self.instruments.turns.heartbeat_unix_millis.set(unix_millis());
+                self.instruments.turns.heartbeat.beat();
                 if stop.load(Ordering::Acquire) {
                     break;
                 }
@@ -265,10 +265,6 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
             crew.wake();
         }
     }
-}
-
-fn unix_millis() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as u64
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 use super::EXIT_FAILED;
 use super::live::{LiveArgs, LiveError, run};
 use crate::client::Target;
-use crate::control::view::Status;
-use crate::metrics::HEARTBEAT_SECONDS_MAX;
+use crate::control::view::{Status, WorkerStatus};
+use crate::metrics::HEARTBEAT_AGE_MAX;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
@@ -48,15 +48,14 @@ pub fn healthcheck(args: &HealthcheckArgs) -> ExitCode {
 
 /// Workers whose loop does not turn.
 fn complaints(status: &Status) -> Vec<String> {
-    let stuck = |age: f64| age >= HEARTBEAT_SECONDS_MAX as f64;
-    status
-        .workers
-        .iter()
-        .filter(|worker| stuck(worker.heartbeat_age_seconds))
-        .map(|worker| {
-            format!("worker {} has not turned for {:.1} s", worker.worker, worker.heartbeat_age_seconds)
-        })
-        .collect()
+    let complaint = |worker: &WorkerStatus| match worker.heartbeat_age_seconds {
+        None => Some(format!("worker {} has not started", worker.worker)),
+        Some(age) if age >= HEARTBEAT_AGE_MAX.as_secs_f64() => {
+            Some(format!("worker {} has not turned for {age:.1} s", worker.worker))
+        }
+        Some(_) => None,
+    };
+    status.workers.iter().filter_map(complaint).collect()
 }
 
 fn readyz(address: SocketAddr) -> Result<Vec<String>, LiveError> {

@@ -33,8 +33,13 @@ pub fn run(arguments: &RunArgs) -> ExitCode {
     let store = Store::new(arguments.state_dir.clone());
     let boot = match Boot::load(&arguments.config, &store) {
         Ok(boot) => boot,
-        // The report is on standard error already.
-        Err(_) => return ExitCode::from(super::EXIT_CONFIG),
+        // The report on the file is on standard error already.
+        Err(no_boot) => {
+            if let Some(complaint) = no_boot.last_good {
+                eprintln!("guideway: {complaint}");
+            }
+            return ExitCode::from(super::EXIT_CONFIG);
+        }
     };
     if let Some(complaint) = &boot.complaint {
         eprintln!("guideway: {complaint}");

@@ -73,6 +73,15 @@ impl Loaded {
     }
 }
 
+/// Why there is nothing to start with.
+#[derive(Debug)]
+pub struct NoBoot {
+    /// What is wrong with the file.
+    pub broken: Problem,
+    /// Why the last good configuration does not help, if there is one.
+    pub last_good: Option<String>,
+}
+
 /// The configuration that a process starts with.
 #[derive(Debug)]
 pub struct Boot {
@@ -87,19 +96,31 @@ impl Boot {
     ///
     /// # Errors
     /// The file is broken, and there is no other that is good.
-    pub fn load(path: &Path, store: &Store) -> Result<Self, Problem> {
+    pub fn load(path: &Path, store: &Store) -> Result<Self, NoBoot> {
         let broken = match Loaded::file(path) {
             Ok(loaded) => return Ok(Self { loaded, complaint: None }),
             Err(problem) => problem,
         };
         let kept = match store.last_good(path) {
             Ok(Some(files)) => files,
-            Ok(None) | Err(_) => return Err(broken),
+            Ok(None) => return Err(NoBoot { broken, last_good: None }),
+            Err(error) => {
+                let last_good = Some(format!("the last good configuration cannot be read: {error:#}"));
+                return Err(NoBoot { broken, last_good });
+            }
         };
-        // What was good once may not be to a later version.
-        let Ok(loaded) = Self::of_kept(&kept) else { return Err(broken) };
-        let first =
-            broken.findings.first().map_or_else(|| broken.detail.clone(), |finding| finding.message.clone());
+        let loaded = match Self::of_kept(&kept) {
+            Ok(loaded) => loaded,
+            // What was good once may not be to a later version.
+            Err(problem) => {
+                let last_good = format!(
+                    "the last good configuration is not valid for this version of Guideway: {}",
+                    problem.first_complaint()
+                );
+                return Err(NoBoot { broken, last_good: Some(last_good) });
+            }
+        };
+        let first = broken.first_complaint();
         let complaint = format!(
             "{} is broken ({first}): the last good configuration is used instead; mend the file, see `guideway \
              check {}`, then `guideway reload`",

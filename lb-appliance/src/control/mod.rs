@@ -32,7 +32,7 @@ pub use action::{Action, AdminState, BackendChange, ConfigSource, ConnectionQuer
 pub use connections::{Errands, LIST_MAX};
 pub use handle::{Handle, QUEUE_MAX};
 pub use ledger::{Ledger, Traffic};
-pub use loaded::{Boot, ConfigFile, Loaded};
+pub use loaded::{Boot, ConfigFile, Loaded, NoBoot};
 pub use running::{Running, Vitals};
 pub use store::{STATE_DIRECTORY_DEFAULT, Store};
 pub use task::{Prepared, Start};

@@ -3,7 +3,7 @@
 use super::action::AdminState;
 use super::diff::{self, Side};
 use super::effective::Effective;
-use super::events::{now_seconds, unix_seconds};
+use super::events::unix_seconds;
 use super::overrides::Override;
 use super::problem::{ProblemCode, problem};
 use super::running::Running;
@@ -39,6 +39,7 @@ pub(super) fn status(running: &Running) -> Status {
         }),
         overrides: running.overrides.len(),
         problems: problems(running),
+        security: vitals.confinement.clone(),
         workers: workers(running),
         vips: vips(running),
         dropped: dropped(running),
@@ -82,13 +83,8 @@ fn problems(running: &Running) -> Vec<String> {
             first.backend
         ));
     }
-    let now = now_seconds();
-    for worker in &running.vitals.workers {
-        let age = now - worker.turns.heartbeat_unix_millis.get() as f64 / 1_000.0;
-        if age >= crate::metrics::HEARTBEAT_SECONDS_MAX as f64 {
-            found.push(format!("worker {} has not turned for {age:.1} s", worker.label));
-        }
-    }
+    let now = Instant::now();
+    found.extend(running.vitals.workers.iter().filter_map(|worker| crate::metrics::stuck(worker, now)));
     found
 }
 
@@ -98,9 +94,7 @@ fn workers(running: &Running) -> Vec<WorkerStatus> {
         |(worker, generation): (&std::sync::Arc<crate::instruments::WorkerInstruments>, u64)| WorkerStatus {
             worker: worker.label.clone(),
             generation,
-            heartbeat_age_seconds: (now_seconds()
-                - worker.turns.heartbeat_unix_millis.get() as f64 / 1_000.0)
-                .max(0.0),
+            heartbeat_age_seconds: worker.turns.heartbeat.age().map(|age| age.as_secs_f64()),
             packets: worker.packets.received.get(),
             busy_seconds: worker.turns.busy_nanos.get() as f64 / NANOS,
             idle_seconds: worker.turns.idle_nanos.get() as f64 / NANOS,
@@ -224,6 +218,8 @@ fn encapsulation(encap: model::Encap) -> &'static str {
         model::Encap::Ipip => "ipip",
         model::Encap::Gue { .. } => "gue",
         model::Encap::Vxlan { .. } => "vxlan",
+        model::Encap::Gre { .. } => "gre",
+        model::Encap::Geneve { .. } => "geneve",
         model::Encap::L2Dsr => "l2dsr",
     }
 }

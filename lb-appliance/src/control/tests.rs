@@ -243,7 +243,14 @@ async fn a_file_that_is_broken_at_boot_gives_way_to_the_last_good_one() {
     assert!(boot.complaint.unwrap().contains("the last good configuration is used instead"));
     assert_eq!(boot.loaded.config.pools[0].backends[2].name, "web-7");
     let other = Boot::load(Path::new("/nonexistent.yaml"), &store);
-    assert_eq!(other.unwrap_err().code, "GW9004", "another file's last good one is no use");
+    assert_eq!(other.unwrap_err().broken.code, "GW9004", "another file's last good one is no use");
+
+    let kept = bench.folder.path().join("state/last-good.json");
+    assert!(kept.exists());
+    std::fs::write(&kept, "{").unwrap();
+    let why = Boot::load(&bench.path(), &store).unwrap_err().last_good.unwrap();
+    assert!(why.starts_with("the last good configuration cannot be read: "), "{why}");
+    assert!(why.contains("last-good.json"), "{why}");
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ pub use bind::{MetricsError, bind};
 pub use exporter::Exporter;
 pub use fingerprint::forwarding_hash;
 pub use generation::{BackendCondition, BackendInfo, Generation, PoolInfo, VipInfo};
-pub use health::{Check, HEARTBEAT_SECONDS_MAX, liveness, readiness};
+pub use health::{Check, HEARTBEAT_AGE_MAX, liveness, readiness, stuck};
 pub use latency::latency_summary;
 pub use selection::{Group, Selection, UnknownGroup};
 pub use server::{CONNECTIONS_MAX, REQUEST_BYTES_MAX, REQUEST_SECONDS_MAX, RESPONSE_SECONDS_MAX, serve};

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Open connections; further ones wait in the kernel's queue.
@@ -115,7 +115,7 @@ async fn metrics(
 }
 
 async fn livez(State(exporter): State<Arc<Exporter>>) -> Response {
-    answer(&[liveness(exporter.sources(), now_unix_millis())], false)
+    answer(&[liveness(exporter.sources(), Instant::now())], false)
 }
 
 async fn readyz(
@@ -123,7 +123,7 @@ async fn readyz(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Response {
     let is_verbose = query.iter().any(|(key, _)| key == "verbose");
-    answer(&readiness(exporter.sources(), now_unix_millis()), is_verbose)
+    answer(&readiness(exporter.sources(), Instant::now()), is_verbose)
 }
 
 /// 200 and `ok`, or 503 and what failed; one line per check if asked for.
@@ -141,9 +141,4 @@ fn answer(checks: &[Check], is_verbose: bool) -> Response {
         return text(StatusCode::SERVICE_UNAVAILABLE, body);
     }
     text(StatusCode::OK, body + "ok\n")
-}
-
-fn now_unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,9 +6,9 @@ use super::latency;
 use super::sources::Sources;
 use crate::instruments::{BURST_BOUNDS, WorkerInstruments};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const NANOS_PER_SECOND: f64 = 1e9;
-const MILLIS_PER_SECOND: f64 = 1e3;
 
 pub(super) fn collect(sources: &Sources, families: &mut Families) {
     for worker in &sources.workers {
@@ -39,7 +39,9 @@ fn collect_turns(families: &mut Families, worker: &WorkerInstruments) {
     families.count(Metric::WorkerPackets, &label, worker.packets.received.get());
     families.count(Metric::WorkerPolls, &label, turns.polls.get());
     families.count(Metric::WorkerEmptyPolls, &label, turns.empty_polls.get());
-    let heartbeat = turns.heartbeat_unix_millis.get() as f64 / MILLIS_PER_SECOND;
+    // Said by the wall clock of the scrape, which is what its reader compares it with.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let heartbeat = turns.heartbeat.age().map_or(0.0, |age| now.saturating_sub(age).as_secs_f64());
     families.put(Metric::WorkerHeartbeat, &label, heartbeat);
 }
 

@@ -76,7 +76,9 @@ fn a_stuck_worker_is_unhealthy_and_a_backend_that_is_down_is_not() {
         vec![("GET /api/v1/status", 200, super::value(status))]
     };
     assert_eq!(run("healthcheck", answer(&status)), (0, "ok\n".into(), String::new()));
-    status.workers[1].heartbeat_age_seconds = 12.5;
+    status.workers[1].heartbeat_age_seconds = Some(12.5);
     let (code, out, _) = run("healthcheck", answer(&status));
     assert_eq!((code, out.as_str()), (1, "worker 3 has not turned for 12.5 s\n"));
+    status.workers[1].heartbeat_age_seconds = None;
+    assert_eq!(run("healthcheck", answer(&status)).1, "worker 3 has not started\n");
 }

@@ -54,7 +54,7 @@ fn worker(name: &str, packets: u64) -> WorkerStatus {
     WorkerStatus {
         worker: name.into(),
         generation: 7,
-        heartbeat_age_seconds: 0.004,
+        heartbeat_age_seconds: Some(0.004),
         packets,
         busy_seconds: 4.1,
         idle_seconds: 7_375.9,

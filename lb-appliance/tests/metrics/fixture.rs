@@ -10,7 +10,7 @@ use lb_appliance::plan::{Plan, PortFacts};
 use lb_core::counters::WorkerCounters;
 use lb_core::tables::Tables;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 pub(crate) const CONFIG: &str = r#"
@@ -87,13 +87,9 @@ pub(crate) fn plan(config: &Config) -> (Plan, Arc<Tables>) {
     (plan, tables)
 }
 
-pub(crate) fn now_unix_millis() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
-}
-
 fn worker(label: &str) -> Arc<WorkerInstruments> {
     let worker = WorkerInstruments::new(label.into(), Arc::new(WorkerCounters::new(RECORDS, SERVICES)), 1);
-    worker.turns.heartbeat_unix_millis.set(now_unix_millis());
+    worker.turns.heartbeat.beat();
     Arc::new(worker)
 }
 

@@ -3,6 +3,7 @@
 use super::client::Server;
 use super::fixture::sources;
 use super::scrape::Scrape;
+use std::time::{Duration, Instant};
 
 #[test]
 fn metrics_come_as_text_format_0_0_4() {
@@ -47,7 +48,8 @@ fn health_follows_the_sources() {
     let verbose = "[+] ports: ok\n[+] workers: ok\n[+] tables: ok\n[+] serving: ok\nok\n";
     assert_eq!(server.get("/readyz?verbose").body, verbose);
 
-    sources.workers[1].turns.heartbeat_unix_millis.set(1);
+    let long_ago = Instant::now() - Duration::from_secs(60);
+    sources.workers[1].turns.heartbeat.beat_at(long_ago);
     let live = server.get("/livez");
     assert_eq!(live.status, 503);
     assert!(live.body.starts_with("[-] workers: worker 3 has not turned for "), "{}", live.body);

@@ -196,7 +196,7 @@ impl Piece {
         let kept = u32::from(headers.l4_offset) - u32::from(headers.l3_offset);
         let kept = if headers.is_v6 { kept.saturating_sub(48) } else { kept };
         let is_too_long = kept + end > u32::from(u16::MAX);
-        let is_uneven = fragment.has_more && len % 8 != 0;
+        let is_uneven = fragment.has_more && !len.is_multiple_of(8);
         // RFC 3128: flags of a TCP header in a fragment of their own.
         let is_hiding = headers.protocol == PROTOCOL_TCP && fragment.offset == 8;
         if len == 0 || is_too_long || is_uneven || is_hiding {

@@ -40,7 +40,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         };
         let kind = Kind::of(message.headers.is_v6, kind, code);
         let Some(service) = self.tables.service_at(message.destination) else {
-            if !kind.is_error() || !self.from_tunnel(at, message, kind) {
+            if !kind.is_error() || !self.about_tunnel(at, message, kind) {
                 self.stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
             }
             return;
@@ -203,7 +203,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
 
     /// An error to one of our own addresses. False, with nothing done, if it is not about a packet that we
     /// encapsulated: then it is the kernel's.
-    fn from_tunnel(&mut self, at: usize, message: &Portless, kind: Kind) -> bool {
+    fn about_tunnel(&mut self, at: usize, message: &Portless, kind: Kind) -> bool {
         if !self.tables.tunnels.is_source(message.destination) {
             return false;
         }

@@ -134,7 +134,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     ) -> Result<(), DropReason> {
         let (record, tail) = (self.tables.records.at(index), self.tables.tails.at(index));
         let packet = self.packets.get_mut(at).ok_or(DropReason::Malformed)?;
-        if headers.ttl <= 1 {
+        if headers.ttl <= tail.ttl_step() {
             return Err(DropReason::TtlExceeded);
         }
         if headers.ip_len > record.inner_max {

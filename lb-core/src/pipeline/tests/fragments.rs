@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fragments::HeldState;
+use crate::headers::NoFlow;
 use crate::sample::{ACK, Extension, SYN, Transport};
 use crate::spec::{Echo, Fragments};
 use proptest::prelude::*;
@@ -110,7 +111,7 @@ fn the_last_one_first_and_still_one_backend_with_every_byte() {
         let backend = backend_of(&lab.spec, expected).clone();
         for (frame, fate) in frames.iter().zip(&fates) {
             // As a packet without a shortcut for its checksum: the outer one over IPv6 is right for every fragment.
-            let Err(crate::headers::NoFlow::Fragment(fragment)) = parse(frame, OURS) else { panic!() };
+            let Err(NoFlow::Fragment(fragment)) = parse(frame, OURS) else { panic!() };
             let (_, key) = parse(&sample.clone().with(|one| one.payload.clear()).frame(), OURS).unwrap();
             let hash = lab.tables.hash(Level::Portable, &key);
             let edited = naive::encapsulated(frame, &fragment.datagram.headers, hash, &backend);
@@ -307,7 +308,7 @@ fn a_long_ping_is_answered_in_whatever_order() {
             let (new, old) = (checksum_of(&whole), checksum_of(&message));
             assert_eq!(new, old, "the sum over type and checksum is the same");
             let again = parse(&fates[1].as_ref().unwrap().1, PortFilter::ANY);
-            let Err(crate::headers::NoFlow::Fragment(second)) = again else { panic!("{again:?}") };
+            let Err(NoFlow::Fragment(second)) = again else { panic!("{again:?}") };
             assert_eq!((second.offset, second.id, second.has_more), (1448, 9, true));
         }
         let mut lab = Lab::new();

@@ -11,7 +11,8 @@ use crate::headers::NoFlow;
 use crate::sample::{ACK, Extension, FIN, Numbers, RST, SYN, Transport};
 use std::collections::HashMap;
 
-const PACKETS: usize = 1_000_000;
+/// Packets of a run, unless `TWIN_PACKETS` says otherwise.
+const PACKETS: u64 = 1_000_000;
 const FLOWS: usize = 2_500;
 
 /// What the twin counts, by record or reason.
@@ -117,7 +118,7 @@ impl Twin {
         };
         let service = (0..spec.services.len()).find(|one| records_of(spec, *one).contains(&record));
         let backend = backend_of(spec, record as u16);
-        if headers.ttl <= 1 {
+        if headers.ttl <= naive::ttl_spent(backend) {
             self.refused(DropReason::TtlExceeded, service, frame, &headers, spec, backend)
         } else if usize::from(headers.ip_len) + naive::overhead(backend) > usize::from(MTU) {
             self.refused(DropReason::MtuExceeded, service, frame, &headers, spec, backend)
@@ -214,8 +215,8 @@ fn counts_of(counters: &WorkerCounters) -> Counts {
 }
 
 /// A frame, its flow, and whether it opens a connection.
-struct Prepared {
-    frame: Vec<u8>,
+pub(super) struct Prepared {
+    pub(super) frame: Vec<u8>,
     flow: Option<FlowKey>,
     opens: bool,
     expires: bool,
@@ -231,7 +232,7 @@ impl Prepared {
 }
 
 /// The packets that a client may send: its shape is its own, flags and sizes vary.
-fn packets_of_client(index: usize, numbers: &mut Numbers) -> Vec<Prepared> {
+pub(super) fn packets_of_client(index: usize, numbers: &mut Numbers) -> Vec<Prepared> {
     const V4: [&str; 7] = [
         "203.0.113.10:443",
         "203.0.113.10:80",
@@ -288,7 +289,7 @@ fn packets_of_client(index: usize, numbers: &mut Numbers) -> Vec<Prepared> {
 }
 
 /// Bytes that nobody meant to send.
-fn noise(packets: &[Prepared], numbers: &mut Numbers) -> Vec<u8> {
+pub(super) fn noise(packets: &[Prepared], numbers: &mut Numbers) -> Vec<u8> {
     if numbers.once_in(4) {
         return (0..numbers.below(90)).map(|_| numbers.next() as u8).collect();
     }
@@ -363,16 +364,22 @@ fn compare(spec: &Spec, frame: &[u8], found: (Verdict, Vec<u8>), expected: (Verd
         panic!("{at}: {found:?} in place of {expected:?} for {frame:02x?}");
     };
     let masked = |(verdict, left): (Verdict, Vec<u8>)| {
-        (verdict, naive::without_udp_checksum(left, usize::from(headers.l3_offset), backend_of(spec, record)))
+        (verdict, naive::without_udp_checksum(left, backend_of(spec, record)))
     };
     let is_excused =
         naive::is_damaged(frame, &headers, &key) && masked(found.clone()) == masked(expected.clone());
     assert!(is_excused, "{at}: {found:02x?} in place of {expected:02x?} for {frame:02x?}");
 }
 
+/// A number from the environment: for longer runs, see `scripts/test-invariants`.
+pub(super) fn setting(name: &str, default: u64) -> u64 {
+    let given = std::env::var(name).ok();
+    given.map_or(default, |given| given.parse().unwrap_or_else(|_| panic!("{name}={given} is no number")))
+}
+
 #[test]
 fn a_million_packets_fare_as_with_the_slow_twin() {
-    let seed = std::env::var("TWIN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let (seed, wanted) = (setting("TWIN_SEED", 1), setting("TWIN_PACKETS", PACKETS));
     let mut numbers = Numbers(seed);
     let packets: Vec<Prepared> =
         (0..FLOWS).flat_map(|index| packets_of_client(index, &mut numbers)).collect();
@@ -386,7 +393,7 @@ fn a_million_packets_fare_as_with_the_slow_twin() {
         Level::all().skip(1).map(|level| Lab::at_level(spec.clone(), 20_000, level)).collect();
     let mut twin = Twin::new(fast.tables.records().len(), fast.tables.service_count());
     let (mut sent, mut generations) = (0, 0);
-    while sent < PACKETS {
+    while sent < wanted {
         if numbers.once_in(400) {
             fast.change(|spec| change(spec, &mut numbers));
             let spec = fast.spec.clone();
