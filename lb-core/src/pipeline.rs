@@ -13,6 +13,7 @@ mod inspect;
 mod misses;
 mod parse;
 mod rest;
+mod select;
 mod set;
 
 use crate::clock::Tick;

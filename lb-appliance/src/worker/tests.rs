@@ -39,7 +39,7 @@ fn tables_over(ports: &[u8]) -> Arc<Tables> {
             protocol: 6,
             pool: 0,
             is_tracked: true,
-            portless: Default::default(),
+            ..ServiceSpec::default()
         }],
         signals: Default::default(),
     };

@@ -81,7 +81,10 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let is_alive = |index: &RecordIndex| {
             self.tables.records.get(usize::from(*index)).is_some_and(|one| !one.is_dead)
         };
-        let record = known.filter(is_alive).or_else(|| self.tables.select(service, hash));
+        // Slices overrule entries; who is named by a server ID has an entry, and the quote does not name him.
+        let known = known.filter(is_alive).filter(|_| !self.tables.has_slices(service));
+        let chosen = || self.tables.choose(Portable, service, (&flow, hash), &[]).record;
+        let record = known.or_else(chosen);
         let done = match record {
             Some(record) => self.deliver(at, record, &message.for_edit()),
             None => Err(DropReason::NoBackend),
@@ -179,7 +182,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let (error, answer) = match reason {
             DropReason::TtlExceeded => (Error::TimeExceeded, AnswerReason::TimeExceeded),
             DropReason::MtuExceeded => {
-                let fits = self.tables.records.get(usize::from(record))?.inner_max;
+                let fits = self.tables.tails.get(usize::from(record))?.inner_max;
                 let mtu = if is_v6 { fits.max(MTU_MIN_V6) } else { fits };
                 // A dead record fits nothing; and a packet that is no longer than what it is told gains nothing.
                 if fits == 0 || ip_len <= mtu {

@@ -5,11 +5,13 @@
 
 mod any_traffic;
 mod counting;
+mod faults_of_peers;
 mod fragments;
 mod golden;
 mod icmp;
 mod invariants;
 mod naive;
+mod special;
 mod stories;
 mod twin;
 
@@ -97,12 +99,12 @@ fn spec() -> Spec {
         backend.state = BackendState::Down;
     }
     let service = |addresses: &[&str], ports: &[u16], protocol, pool, is_tracked| ServiceSpec {
-        addresses: addresses.iter().map(|one| address(one)).collect(),
+        addresses: addresses.iter().map(|one| one.parse().unwrap()).collect(),
         ports: ports.to_vec(),
         protocol,
         pool,
         is_tracked,
-        portless: Portless::default(),
+        ..ServiceSpec::default()
     };
     let unlimited = Budget { total: u32::MAX, per_source: u32::MAX };
     Spec {

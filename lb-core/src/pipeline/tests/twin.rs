@@ -49,7 +49,7 @@ fn service_of(spec: &Spec, key: &FlowKey) -> Option<usize> {
     let has = |wanted: &dyn Fn(&ServiceSpec) -> bool| {
         spec.services.iter().position(|service| {
             service.protocol == key.protocol
-                && service.addresses.contains(&key.destination)
+                && service.addresses.contains(&key.destination.into())
                 && wanted(service)
         })
     };
@@ -92,7 +92,7 @@ impl Twin {
             Err(NoFlow::Icmp(_)) => panic!("the twin knows no ICMP"),
             Err(NoFlow::Fragment(fragment)) => {
                 let to = fragment.datagram.destination;
-                return match spec.services.iter().position(|service| service.addresses.contains(&to)) {
+                return match spec.services.iter().position(|service| service.addresses.contains(&to.into())) {
                     Some(service) => self.dropped(DropReason::Fragment, Some(service), frame),
                     None => (Verdict::Punt(PuntReason::NoVip), frame.to_vec()),
                 };
