@@ -12,6 +12,8 @@ PACKAGES_BENCH=(dpdk-dev netsniff-ng)
 
 # Gate on instructions per packet (callgrind).
 PACKAGES_GATE=(valgrind)
+# A kernel that has every tunnel device (scripts/in-uml).
+PACKAGES_KERNEL=(user-mode-linux kmod)
 # Plots of the scaling benchmark.
 PACKAGES_PLOT=(gnuplot-nox jq)
 
