@@ -1,7 +1,7 @@
 //! Finds DPDK, compiles the shim, generates the bindings and says how to link.
 //!
 //! Every failure is one sentence that names the missing thing and the package that mends it.
-//! `GW_DPDK_STATIC=1` links DPDK's archives instead of its shared objects (see `build/link.rs`);
+//! `GW_DPDK_STATIC=1` (or `full`) links DPDK's archives instead of its shared objects (see `build/link.rs`);
 //! `GW_DPDK_MARCH` overrides the instruction-set baseline of the shim.
 
 use std::env;
@@ -28,7 +28,7 @@ fn main() {
 }
 
 fn build() -> Result<(), String> {
-    let linkage = link::Linkage::from_env();
+    let linkage = link::Linkage::from_env()?;
     let dpdk = probe(linkage)?;
     let flags = shim_flags(&dpdk.include_paths);
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: run this through cargo")?);

@@ -13,6 +13,7 @@
 
 pub mod affinity;
 mod burst;
+pub mod confine;
 mod device;
 mod eal;
 mod eal_arguments;

@@ -59,7 +59,7 @@ impl FromStr for Interface {
 pub(crate) struct Host {
     name: String,
     address: IpAddr,
-    /// MAC address that its VXLAN device must have.
+    /// MAC address that its VXLAN or Geneve device must have.
     inner_mac: Option<String>,
     /// Longest IP packet that leaves the balancer for it, bytes; not known without ports.
     mtu: Option<u16>,
@@ -222,7 +222,7 @@ fn hosts(config: &Config, pool: &Pool, wanted: Option<&str>) -> Result<Vec<Host>
         address: backend.address,
         inner_mac: backend.inner_mac.map(|mac| mac.to_string()),
         mtu: port(backend).map(|port| port.mtu),
-        overhead: overhead(pool.encap, backend.address.is_ipv6()),
+        overhead: overhead(pool.encap, backend.address.is_ipv6(), backend.inner_mac.is_some()),
     };
     let hosts: Vec<Host> = backends.map(host).collect();
     match wanted {

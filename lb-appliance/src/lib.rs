@@ -13,6 +13,7 @@ pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod confine;
 pub mod control;
 pub mod doctor;
 pub mod health;

@@ -5,6 +5,7 @@
 
 use crate::config::model::{self, Config, Encap};
 use lb_core::clock::Timeouts;
+use lb_core::composition::{Composition, Form, Policy};
 use lb_core::spec::{BackendSpec, BackendState, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Spec};
 use lb_core::tables::RecordOwner;
 use std::net::IpAddr;
@@ -165,18 +166,37 @@ fn mode(config: &Config, pool: &model::Pool, backend: &model::Backend) -> Mode {
         IpAddr::V4(_) => sources.source_ipv4.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED).into(),
         IpAddr::V6(_) => sources.source_ipv6.unwrap_or(std::net::Ipv6Addr::UNSPECIFIED).into(),
     };
-    match pool.encap {
-        Encap::Ipip => Mode::Ipip { source },
+    let form = form(pool.encap, backend);
+    // The common forms with the common policy have edits of their own, in the loops over plain packets.
+    if pool.policy == Policy::default() {
+        match form {
+            Form::Ipip => return Mode::Ipip { source },
+            Form::Gue { port, variant } => return Mode::Gue { source, port, variant },
+            Form::Vxlan { port, vni, inner_mac } => return Mode::Vxlan { source, port, vni, inner_mac },
+            Form::L2Dsr => return Mode::L2Dsr,
+            Form::Gre { .. } | Form::Geneve { .. } => {}
+        }
+    }
+    Mode::Composed(Composition { form, source, policy: pool.policy })
+}
+
+fn form(encap: Encap, backend: &model::Backend) -> Form {
+    match encap {
+        Encap::Ipip => Form::Ipip,
         Encap::Gue { port, variant } => {
             let variant = match variant {
                 model::GueVariant::Zero => GueVariant::Header,
                 model::GueVariant::One => GueVariant::Direct,
             };
-            Mode::Gue { source, port, variant }
+            Form::Gue { port, variant }
         }
+        Encap::Gre { key } => Form::Gre { key },
         Encap::Vxlan { vni, port } => {
-            Mode::Vxlan { source, port, vni, inner_mac: backend.inner_mac.unwrap_or_default().0 }
+            Form::Vxlan { port, vni, inner_mac: backend.inner_mac.unwrap_or_default().0 }
         }
-        Encap::L2Dsr => Mode::L2Dsr,
+        Encap::Geneve { vni, port } => {
+            Form::Geneve { port, vni, inner_mac: backend.inner_mac.map(|mac| mac.0) }
+        }
+        Encap::L2Dsr => Form::L2Dsr,
     }
 }

@@ -4,6 +4,7 @@
 //! Listener first (cheapest to fail), then EAL, buffers, ports, tables, workers. Nothing has to be undone
 //! by hand on any error: ports, memory and sockets belong to values.
 
+mod confine;
 mod ports;
 mod probe;
 mod punt;
@@ -47,6 +48,7 @@ pub struct Settings {
 /// One message that names what could not be opened and what to do about it.
 pub fn run(boot: Boot, settings: Settings) -> Result<()> {
     let config = Arc::clone(&boot.loaded.config);
+    confine::claim()?;
     if config.dataplane.ports.is_empty() {
         bail!("the configuration has no `dataplane.ports`: name at least one port with its `device` to run");
     }
@@ -76,6 +78,7 @@ pub fn run(boot: Boot, settings: Settings) -> Result<()> {
         control.events().note(Kind::LastGoodUsed, "config", &complaint);
     }
     let workers = start_workers(&config, &ports, queues, &mut control)?;
+    control.note_confinement(confine::confine(&config)?);
     let sources = Arc::new(sources(&config, &ports, workers.instruments()));
     let tunnels = Arc::clone(control.tunnels());
     let notifier = Notifier::from_environment();

@@ -4,7 +4,9 @@
 //! behind the IP datagram is cut off (not by L2 DSR, whose frame stays as long as it was), the inner TTL
 //! goes down by one as in any router (RFC 2003 section 3.1, RFC 2473 section 3.1), DSCP and ECN are copied
 //! outward (RFC 2983 uniform model, RFC 6040 normal mode). Outer IPv4 headers carry DF and id 0 (RFC 6864).
+//! Another policy than that, and the less frequent encapsulations, are [`composed`].
 
+mod composed;
 mod inner;
 
 use crate::checksum;
@@ -12,7 +14,7 @@ use crate::hash::FlowHash;
 use crate::headers::Headers;
 use crate::packet::Packet;
 use crate::reason::DropReason;
-use crate::record::{INNER_V6_MORE, Kind, OUTER_UDP, Record, RecordTail, inner_protocol};
+use crate::record::{INNER_V6_MORE, Kind, OUTER_UDP, Record, RecordTail, SHIM_LEN_MAX, inner_protocol};
 use crate::wire::{
     ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, GUE_LEN, IPV4_LEN, IPV6_LEN, UDP_LEN, VLAN_TAG_LEN,
     VXLAN_LEN,
@@ -107,6 +109,7 @@ pub(crate) fn apply_untagged<'t, P: Packet>(
             decrement_ttl(frame.get_mut(usize::from(headers.l3_offset)..)?, headers.is_v6)?;
             frame.first_chunk_mut::<12>()?.copy_from_slice(record.template.first_chunk::<12>()?);
         }
+        Kind::Composed => composed::apply(packet, headers, hash, record, tail())?,
     }
     Some(())
 }
@@ -149,12 +152,16 @@ fn outer_v6<const LEN: usize>(
     hash: &FlowHash,
 ) {
     head[..OUTER6].copy_from_slice(&record.template[..OUTER6]);
-    // RFC 6437 section 2: zero means "no label", so it is not used.
-    let label = (hash.entropy() & 0xf_ffff).max(1);
-    head[14..18].copy_from_slice(&(6 << 28 | u32::from(tos) << 20 | label).to_be_bytes());
+    head[14..18].copy_from_slice(&(6 << 28 | u32::from(tos) << 20 | flow_label(hash)).to_be_bytes());
     let payload_len = ip_len + (LEN - OUTER6) as u16;
     head[18..20].copy_from_slice(&payload_len.to_be_bytes());
     head[20] = next;
+}
+
+/// Flow label of 20 bits. RFC 6437 section 2: zero means "no label", so it is not used.
+#[inline(always)]
+fn flow_label(hash: &FlowHash) -> u32 {
+    (hash.entropy() & 0xf_ffff).max(1)
 }
 
 /// UDP source port: constant for a flow, spread over the ephemeral range 49152-65535 (RFC 7348 section 5).
@@ -227,7 +234,7 @@ fn gue_header<const LEN: usize>(head: &mut [u8; LEN], is_v6: bool) -> u64 {
 fn vxlan_header<const LEN: usize>(head: &mut [u8; LEN], tail: &RecordTail, is_v6: bool) -> u64 {
     let ethertype = if is_v6 { ETHERTYPE_IPV6 } else { ETHERTYPE_IPV4 };
     let start = LEN - VXLAN_LEN - ETHERNET_LEN;
-    head[start..LEN - 2].copy_from_slice(&tail.vxlan);
+    head[start..LEN - 2].copy_from_slice(&tail.shim[UDP_LEN..SHIM_LEN_MAX - 2]);
     head[LEN - 2..].copy_from_slice(&ethertype.to_be_bytes());
     u64::from(tail.sum) + u64::from(ethertype)
 }
@@ -241,6 +248,9 @@ fn apply_tagged<P: Packet>(
     record: &Record,
     tail: &RecordTail,
 ) -> Result<(), DropReason> {
+    if record.kind == Kind::Composed {
+        return composed::apply(packet, headers, hash, record, tail).ok_or(DropReason::NoHeadroom);
+    }
     const TAGS_MAX_LEN: usize = 2 * VLAN_TAG_LEN;
     let tags_len = usize::from(headers.l3_offset) - ETHERNET_LEN;
     let mut tags = [0; TAGS_MAX_LEN];

@@ -12,6 +12,7 @@
 pub mod adapt;
 pub mod checksum;
 pub mod clock;
+pub mod composition;
 pub mod conn;
 pub mod counters;
 pub mod encap;

@@ -36,6 +36,9 @@ pub trait Packet {
 /// Room in front of the frame in [`Frame::new`], bytes: as much as DPDK's default headroom.
 pub const HEADROOM_LEN: usize = 128;
 
+/// Room behind the frame in [`Frame::new`], bytes: enough to pad any frame to the least length of an Ethernet.
+const TAILROOM_LEN: usize = 64;
+
 /// A frame in ordinary memory.
 #[derive(Clone, Debug)]
 pub struct Frame {
@@ -45,10 +48,10 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// A copy of `bytes` with [`HEADROOM_LEN`] bytes of room in front.
+    /// A copy of `bytes` with [`HEADROOM_LEN`] bytes of room in front, and some behind.
     pub fn new(bytes: &[u8]) -> Self {
-        let mut buffer = vec![0; HEADROOM_LEN + bytes.len()];
-        buffer[HEADROOM_LEN..].copy_from_slice(bytes);
+        let mut buffer = vec![0; HEADROOM_LEN + bytes.len() + TAILROOM_LEN];
+        buffer[HEADROOM_LEN..HEADROOM_LEN + bytes.len()].copy_from_slice(bytes);
         Self { buffer, start: HEADROOM_LEN, len: bytes.len() }
     }
 
@@ -127,7 +130,7 @@ mod tests {
         assert!(packet.reframe(-3, 2).is_some());
         assert_eq!(packet.frame(), [2, 3]);
         assert!(packet.reframe(HEADROOM_LEN as isize + 2, 4).is_none(), "no such headroom");
-        assert!(packet.reframe(0, 4).is_none(), "no such tail");
+        assert!(packet.reframe(0, 4 + TAILROOM_LEN).is_none(), "no such tail");
         assert_eq!(packet.frame(), [2, 3], "a refusal changes nothing");
     }
 }

@@ -5,12 +5,16 @@
 //! failed backend keeps its record, marked dead, so that connection entries which still point to it are
 //! noticed on the hit path.
 
+mod recipe;
+
 use crate::checksum;
+use crate::composition::Form;
 use crate::spec::{BackendSpec, BackendState, GueVariant, Mode};
 use crate::wire::{
     ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, GUE_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_IPIP, PROTOCOL_IPV6,
     PROTOCOL_UDP, UDP_LEN, VXLAN_LEN,
 };
+pub(crate) use recipe::{Recipe, VlanEdit};
 use std::net::IpAddr;
 use zerocopy::FromZeros;
 
@@ -41,6 +45,8 @@ pub enum Kind {
     Vxlan6,
     /// New MAC addresses only; the backend holds the VIP.
     L2Dsr,
+    /// Put together from parts, as [`RecordTail`] says.
+    Composed,
 }
 
 impl Kind {
@@ -55,15 +61,17 @@ impl Kind {
             (Mode::Vxlan { .. }, false) => Self::Vxlan4,
             (Mode::Vxlan { .. }, true) => Self::Vxlan6,
             (Mode::L2Dsr, _) => Self::L2Dsr,
+            (Mode::Composed(_), _) => Self::Composed,
         }
     }
 
     /// True if the outer headers end with UDP or what is on it.
     const fn is_udp(self) -> bool {
-        !matches!(self, Self::Ipip4 | Self::Ipip6 | Self::L2Dsr)
+        !matches!(self, Self::Ipip4 | Self::Ipip6 | Self::L2Dsr | Self::Composed)
     }
 
-    /// Bytes in front of the client's IP datagram on the way out, Ethernet included, without VLAN tags.
+    /// Bytes in front of the client's IP datagram on the way out, Ethernet included, without VLAN tags. Of
+    /// [`Self::Composed`] the Ethernet header alone: only its composition knows the rest.
     pub const fn header_len(self) -> usize {
         const UDP4: usize = ETHERNET_LEN + IPV4_LEN + UDP_LEN;
         const UDP6: usize = ETHERNET_LEN + IPV6_LEN + UDP_LEN;
@@ -76,7 +84,7 @@ impl Kind {
             Self::GueDirect6 => UDP6,
             Self::Vxlan4 => UDP4 + VXLAN_LEN + ETHERNET_LEN,
             Self::Vxlan6 => UDP6 + VXLAN_LEN + ETHERNET_LEN,
-            Self::L2Dsr => ETHERNET_LEN,
+            Self::L2Dsr | Self::Composed => ETHERNET_LEN,
         }
     }
 }
@@ -107,13 +115,20 @@ pub struct Record {
 
 const _: () = assert!(size_of::<Record>() == 64);
 
-/// What only VXLAN needs beyond the record: VXLAN header and inner MAC addresses.
+/// What VXLAN and composed encapsulations need beyond the record. All zero for the others.
 #[derive(Clone, Debug, Default, FromZeros)]
 pub struct RecordTail {
-    pub(crate) vxlan: [u8; VXLAN_LEN + 12],
-    /// Sum of `vxlan` as big-endian words.
+    /// Headers between the outer IP header and the client's datagram, UDP included, with zeroes where the packet
+    /// decides. Of VXLAN's inner Ethernet header the ethertype is not among them.
+    pub(crate) shim: [u8; SHIM_LEN_MAX],
+    /// Sum of VXLAN header and inner MAC addresses as big-endian words.
     pub(crate) sum: u16,
+    /// The edit of a composed encapsulation.
+    pub(crate) recipe: Recipe,
 }
+
+/// Longest [`RecordTail::shim`], bytes: UDP, VXLAN or Geneve, inner Ethernet.
+pub(crate) const SHIM_LEN_MAX: usize = UDP_LEN + VXLAN_LEN + ETHERNET_LEN;
 
 impl Record {
     /// A record that nobody has.
@@ -134,8 +149,12 @@ impl Record {
         let mut template = [0; TEMPLATE_LEN];
         template[..6].copy_from_slice(&backend.egress.next_hop_mac);
         template[6..12].copy_from_slice(&backend.egress.source_mac);
-        let outer = write_outer_ip(&mut template, &backend.mode, backend.address);
-        let overhead = (kind.header_len() - ETHERNET_LEN) as u16;
+        let ends = backend.mode.source().map(|source| (source, backend.address));
+        let outer = write_outer_ip(&mut template, ends, backend.mode.outer_ttl());
+        let overhead = match backend.mode {
+            Mode::Composed(composition) => composition.overhead(backend.address.is_ipv6()) as u16,
+            _ => (kind.header_len() - ETHERNET_LEN) as u16,
+        };
         let protocol = if kind.is_udp() { OUTER_UDP } else { inner_protocol(false) };
         match outer - ETHERNET_LEN {
             IPV4_LEN => template[23] = protocol,
@@ -176,23 +195,23 @@ impl Record {
 }
 
 /// Writes ethertype and outer IP header as far as the packet does not decide; returns where it ends.
-fn write_outer_ip(template: &mut [u8; TEMPLATE_LEN], mode: &Mode, destination: IpAddr) -> usize {
-    let Some(source) = mode.source() else { return ETHERNET_LEN };
+fn write_outer_ip(template: &mut [u8; TEMPLATE_LEN], ends: Option<(IpAddr, IpAddr)>, ttl: u8) -> usize {
+    let Some(ends) = ends else { return ETHERNET_LEN };
     let ip = &mut template[ETHERNET_LEN..];
-    match (source, destination) {
+    match ends {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             ip[0] = 0x45;
             // RFC 6864: an id of 0 is right only for atomic datagrams, so DF is always set. RFC 2003
             // section 3.1 demands it where the inner one is set and allows it elsewhere.
             ip[6] = 0x40;
-            ip[8] = OUTER_TTL;
+            ip[8] = ttl;
             ip[12..16].copy_from_slice(&source.octets());
             ip[16..20].copy_from_slice(&destination.octets());
             template[12..14].copy_from_slice(&ETHERTYPE_IPV4.to_be_bytes());
             ETHERNET_LEN + IPV4_LEN
         }
         (source, destination) => {
-            ip[7] = OUTER_TTL;
+            ip[7] = ttl;
             ip[8..24].copy_from_slice(&octets(source));
             ip[24..40].copy_from_slice(&octets(destination));
             template[12..14].copy_from_slice(&ETHERTYPE_IPV6.to_be_bytes());
@@ -209,17 +228,30 @@ fn octets(address: IpAddr) -> [u8; 16] {
 }
 
 impl RecordTail {
-    /// The tail of a backend; all zero unless it is a VXLAN one.
+    /// The tail of a backend; all zero unless it needs one.
     pub(crate) fn new(backend: &BackendSpec) -> Self {
-        let Mode::Vxlan { vni, inner_mac, .. } = backend.mode else { return Self::default() };
-        let mut vxlan = [0; VXLAN_LEN + 12];
-        // RFC 7348 section 5: the I flag, and the VNI in the upper three bytes of the second word.
-        vxlan[0] = 0x08;
-        vxlan[4..8].copy_from_slice(&(vni << 8).to_be_bytes());
-        vxlan[8..14].copy_from_slice(&inner_mac);
-        vxlan[14..].copy_from_slice(&backend.egress.source_mac);
-        let sum = checksum::fold(checksum::sum(&vxlan));
-        Self { vxlan, sum }
+        let form = match backend.mode {
+            Mode::Vxlan { port, vni, inner_mac, .. } => Form::Vxlan { port, vni, inner_mac },
+            Mode::Composed(composition) => composition.form,
+            _ => return Self::default(),
+        };
+        let shim = recipe::shim(form, backend.egress.source_mac);
+        let sum = checksum::fold(checksum::sum(&shim[UDP_LEN..]));
+        let recipe = match backend.mode {
+            Mode::Composed(composition) => Recipe::new(&composition, backend.address.is_ipv6()),
+            _ => Recipe::default(),
+        };
+        Self { shim, sum, recipe }
+    }
+
+    /// Bytes that a composed encapsulation adds; 0 of the others.
+    pub(crate) fn composed_len(&self) -> usize {
+        usize::from(self.recipe.outer_len) + usize::from(self.recipe.shim_len)
+    }
+
+    /// What the TTL or hop limit of a client's datagram goes down by on its way.
+    pub(crate) fn ttl_step(&self) -> u8 {
+        u8::from(!self.recipe.keeps_ttl)
     }
 }
 

@@ -3,7 +3,9 @@
 //! Names stay outside: the core knows indices, the appliance knows what they are called.
 
 use crate::clock::Timeouts;
+use crate::composition::Composition;
 use crate::maglev::Member;
+use crate::record::OUTER_TTL;
 use std::net::IpAddr;
 
 /// Most (service, backend) pairs: connection entries hold the index in 16 bits.
@@ -137,6 +139,8 @@ pub enum Mode {
     },
     /// MAC rewrite only.
     L2Dsr,
+    /// Any other: another header, or another policy for the outer ones. Edited off the loops.
+    Composed(Composition),
 }
 
 impl Mode {
@@ -145,6 +149,15 @@ impl Mode {
         match *self {
             Self::Ipip { source } | Self::Gue { source, .. } | Self::Vxlan { source, .. } => Some(source),
             Self::L2Dsr => None,
+            Self::Composed(composition) => composition.outer_source(),
+        }
+    }
+
+    /// TTL or hop limit in the template of the outer header.
+    pub(crate) fn outer_ttl(&self) -> u8 {
+        match self {
+            Self::Composed(composition) => composition.policy.ttl.unwrap_or(OUTER_TTL),
+            _ => OUTER_TTL,
         }
     }
 
@@ -152,6 +165,7 @@ impl Mode {
         match *self {
             Self::Gue { port, .. } | Self::Vxlan { port, .. } => Some(port),
             Self::Ipip { .. } | Self::L2Dsr => None,
+            Self::Composed(composition) => composition.form.udp_port(),
         }
     }
 }

@@ -186,6 +186,11 @@ impl Tables {
         Ok(())
     }
 
+    /// Bytes in front of a client's IP datagram on the way to a backend, Ethernet included, without VLAN tags.
+    pub fn header_len(&self, record: RecordIndex) -> usize {
+        self.records.at(record).kind.header_len() + self.tails.at(record).composed_len()
+    }
+
     /// The service that a packet belongs to.
     #[inline]
     pub fn service(&self, destination: IpAddr, port: u16, protocol: u8) -> Option<ServiceIndex> {

@@ -19,6 +19,14 @@ pub const TCP_LEN: usize = 20;
 pub const GUE_LEN: usize = 4;
 /// Length of a VXLAN header, bytes (RFC 7348).
 pub const VXLAN_LEN: usize = 8;
+/// Length of a GRE header without optional fields, bytes (RFC 2784).
+pub const GRE_LEN: usize = 4;
+/// Length of the key field of a GRE header, bytes (RFC 2890).
+pub const GRE_KEY_LEN: usize = 4;
+/// Length of a Geneve header without options, bytes (RFC 8926).
+pub const GENEVE_LEN: usize = 8;
+/// Length of the shortest frame of an Ethernet, bytes, without FCS (IEEE 802.3).
+pub const FRAME_LEN_MIN: usize = 60;
 
 /// Ethertype of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -28,6 +36,8 @@ pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 pub const ETHERTYPE_VLAN: u16 = 0x8100;
 /// Ethertype of a service VLAN tag (802.1ad).
 pub const ETHERTYPE_QINQ: u16 = 0x88a8;
+/// Ethertype of a bridged Ethernet frame, in GRE and Geneve headers (RFC 1701).
+pub const ETHERTYPE_BRIDGED: u16 = 0x6558;
 
 /// IP protocol: IPv4 in IP (RFC 2003).
 pub const PROTOCOL_IPIP: u8 = 4;
@@ -37,6 +47,8 @@ pub const PROTOCOL_TCP: u8 = 6;
 pub const PROTOCOL_UDP: u8 = 17;
 /// IP protocol: IPv6 in IP (RFC 2473, RFC 4213).
 pub const PROTOCOL_IPV6: u8 = 41;
+/// IP protocol: GRE (RFC 2784).
+pub const PROTOCOL_GRE: u8 = 47;
 
 /// IPv6 next header: hop-by-hop options.
 pub const NEXT_HOP_BY_HOP: u8 = 0;

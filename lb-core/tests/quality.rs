@@ -8,6 +8,7 @@
 mod traffic;
 
 use lb_core::clock::{Tick, Timeouts};
+use lb_core::composition::{Composition, Form, Policy};
 use lb_core::conn::{Class, ConnTable};
 use lb_core::counters::WorkerCounters;
 use lb_core::flow::FlowKey;
@@ -175,38 +176,55 @@ fn sent(mode: Mode, is_outer_v6: bool, mut look: impl FnMut(usize, Verdict, &[u8
     pipeline
 }
 
-#[test]
-fn udp_source_ports_are_uniform_and_belong_to_the_flow() {
-    let mode = Mode::Gue { source: outer_source(false), port: 6080, variant: GueVariant::Header };
+/// RFC 7348 section 5, RFC 8926 section 3.3.
+fn source_ports(mode: Mode, what: &str) {
     let mut counts = vec![0; 1 << 14];
     let mut of_flow = std::collections::HashMap::new();
     sent(mode, false, |flow, _, frame| {
         let port = u16::from_be_bytes([frame[34], frame[35]]);
         match of_flow.insert(flow, port) {
             None => counts[usize::from(port).checked_sub(49_152).expect("an ephemeral port")] += 1,
-            Some(before) => assert_eq!(before, port, "flow {flow} has two source ports"),
+            Some(before) => assert_eq!(before, port, "{what}: flow {flow} has two source ports"),
         }
     });
-    assert_uniform(&counts, "UDP source ports");
+    assert_uniform(&counts, what);
 }
 
-#[test]
-fn flow_labels_are_uniform_and_belong_to_the_flow() {
+/// RFC 6437 section 2, RFC 6438: not zero, uniform, constant for a flow.
+fn flow_labels(mode: Mode, what: &str) {
     let mut halves = [vec![0; 1 << 10], vec![0; 1 << 10]];
     let mut of_flow = std::collections::HashMap::new();
-    sent(Mode::Ipip { source: outer_source(true) }, true, |flow, _, frame| {
+    sent(mode, true, |flow, _, frame| {
         let label = u32::from_be_bytes([0, frame[15] & 0xf, frame[16], frame[17]]);
-        assert_ne!(label, 0, "flow {flow} has no label");
+        assert_ne!(label, 0, "{what}: flow {flow} has no label");
         match of_flow.insert(flow, label) {
             None => {
                 halves[0][label as usize & 0x3ff] += 1;
                 halves[1][label as usize >> 10] += 1;
             }
-            Some(before) => assert_eq!(before, label, "flow {flow} has two labels"),
+            Some(before) => assert_eq!(before, label, "{what}: flow {flow} has two labels"),
         }
     });
-    assert_uniform(&halves[0], "lower half of the flow labels");
-    assert_uniform(&halves[1], "upper half of the flow labels");
+    assert_uniform(&halves[0], &format!("{what}, lower half"));
+    assert_uniform(&halves[1], &format!("{what}, upper half"));
+}
+
+fn composed(form: Form, is_v6: bool) -> Mode {
+    Mode::Composed(Composition { form, source: outer_source(is_v6), policy: Policy::default() })
+}
+
+#[test]
+fn udp_source_ports_are_uniform_and_belong_to_the_flow() {
+    let gue = Mode::Gue { source: outer_source(false), port: 6080, variant: GueVariant::Header };
+    source_ports(gue, "UDP source ports of GUE");
+    let geneve = Form::Geneve { port: 6081, vni: 1, inner_mac: None };
+    source_ports(composed(geneve, false), "UDP source ports of Geneve");
+}
+
+#[test]
+fn flow_labels_are_uniform_and_belong_to_the_flow() {
+    flow_labels(Mode::Ipip { source: outer_source(true) }, "flow labels of IPIP");
+    flow_labels(composed(Form::Gre { key: None }, true), "flow labels of GRE");
 }
 
 /// Every backend gets flows as its Maglev share says, and no two flows are taken for one.

@@ -16,8 +16,11 @@ lab_encap() {
 	gue) echo "gue: {port: 6080, variant: 0}" ;;
 	gue1) echo "gue: {port: 6080, variant: 1}" ;;
 	vxlan) echo "vxlan: {vni: $LAB_VNI, port: 4789}" ;;
+	gre) echo "gre: {}" ;;
+	grekey) echo "gre: {key: $LAB_GRE_KEY}" ;;
+	geneve | geneveip) echo "geneve: {vni: $LAB_VNI}" ;;
 	l2dsr) echo "l2dsr: {}" ;;
-	*) die "unknown encapsulation '$1'" "one of: ipip, gue, gue1, vxlan, l2dsr" ;;
+	*) die "unknown encapsulation '$1'" "one of: ipip, gue, gue1, gre, grekey, vxlan, geneve, geneveip, l2dsr" ;;
 	esac
 }
 
@@ -25,7 +28,7 @@ lab_backend_line() {
 	local number=$1 encap=$2 outer=$3 address inner=''
 	address="$LAB_NET4.2$number"
 	[[ $outer != v6 ]] || address="\"$LAB_NET6:2$number\""
-	[[ $encap != vxlan ]] || inner=", inner_mac: \"$LAB_VXLAN_MAC:2$number\""
+	[[ $encap != vxlan && $encap != geneve ]] || inner=", inner_mac: \"$LAB_VXLAN_MAC:2$number\""
 	echo "      - {name: web-$number, address: $address, mac: \"$LAB_MAC:2$number\"$inner}"
 }
 

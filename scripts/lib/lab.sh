@@ -19,6 +19,7 @@ LAB_NET6=2001:db8:100:
 LAB_MAC=02:67:77:00:00
 LAB_VXLAN_MAC=02:67:77:00:fe
 LAB_VNI=42
+LAB_GRE_KEY=42
 # An encapsulated packet of a 1500-byte client must fit: IPv6 + UDP + VXLAN + Ethernet add 70 bytes.
 LAB_MTU=1600
 LAB_METRICS=127.0.0.1:9843
@@ -107,22 +108,45 @@ lab_backend() {
 	lab_ns "$name" sysctl -q -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
 	ip -n "$LAB_PREFIX-$name" addr add "$LAB_VIP4/32" dev lo
 	ip -n "$LAB_PREFIX-$name" addr add "$LAB_VIP6/128" dev lo nodad
-	case $encap in
-	ipip | gue | gue1)
+	[[ $encap == l2dsr ]] || lab_tunnel_end "$name" "$host" "$encap" "$outer"
+}
+
+# lab_tunnel_end NAME HOST_NUMBER ENCAP OUTER: the kernel's own device where it has one, else the decapsulator of
+# agent/decap. The file LAB_DIR/NAME.receiver says which.
+lab_tunnel_end() {
+	local name=$1 host=$2 encap=$3 outer=$4 receiver=kernel
+	if ! lab_tunnel_device "$name" "$host" "$encap" "$outer" 2>"$LAB_DIR/$name.device.err"; then
+		receiver=decap
 		lab_ns "$name" tc qdisc add dev eth0 clsact
 		lab_ns "$name" tc filter add dev eth0 ingress bpf da obj "$LAB_DIR/decap.bpf.o" sec tc
+	fi
+	echo "$receiver" >"$LAB_DIR/$name.receiver"
+}
+
+# A tunnel device of the kernel, in up to two for the two inner families. Fails where the kernel lacks the module.
+lab_tunnel_device() {
+	local name=$1 host=$2 encap=$3 outer=$4 namespace=$LAB_PREFIX-$1 local_end=$LAB_NET4.$2 peer=$LAB_NET4.11
+	local mac=$LAB_VXLAN_MAC:$2
+	[[ $outer != v6 ]] || local_end=$LAB_NET6:$2 peer=$LAB_NET6:11
+	case $encap-$outer in
+	vxlan-*)
+		ip -n "$namespace" link add tunnel0 address "$mac" type vxlan id "$LAB_VNI" dstport 4789 local "$local_end" dev eth0 nolearning
 		;;
-	vxlan)
-		if [[ $outer == v6 ]]; then
-			ip -n "$LAB_PREFIX-$name" link add vxlan0 address "$LAB_VXLAN_MAC:$host" type vxlan id "$LAB_VNI" dstport 4789 \
-				local "$LAB_NET6:$host" dev eth0 nolearning udp6zerocsumrx
-		else
-			ip -n "$LAB_PREFIX-$name" link add vxlan0 address "$LAB_VXLAN_MAC:$host" type vxlan id "$LAB_VNI" dstport 4789 \
-				local "$LAB_NET4.$host" dev eth0 nolearning
-		fi
-		ip -n "$LAB_PREFIX-$name" link set vxlan0 up
+	geneve-*)
+		ip -n "$namespace" link add tunnel0 address "$mac" type geneve id "$LAB_VNI" remote "$peer"
 		;;
-	esac
+	gre-v4) ip -n "$namespace" link add tunnel0 type gre local "$local_end" remote "$peer" ;;
+	gre-v6) ip -n "$namespace" link add tunnel0 type ip6gre local "$local_end" remote "$peer" ;;
+	grekey-v4) ip -n "$namespace" link add tunnel0 type gre local "$local_end" remote "$peer" key "$LAB_GRE_KEY" ;;
+	grekey-v6) ip -n "$namespace" link add tunnel0 type ip6gre local "$local_end" remote "$peer" key "$LAB_GRE_KEY" ;;
+	ipip-v4)
+		ip -n "$namespace" link add tunnel0 type ipip local "$local_end" remote "$peer" &&
+			ip -n "$namespace" link add tunnel1 type sit local "$local_end" remote "$peer" &&
+			ip -n "$namespace" link set tunnel1 up
+		;;
+	ipip-v6) ip -n "$namespace" link add tunnel0 type ip6tnl mode any local "$local_end" remote "$peer" encaplimit none ;;
+	*) return 1 ;; # GUE needs FOU beside a device; Geneve with an IP payload is left to the decapsulator, too
+	esac && ip -n "$namespace" link set tunnel0 up
 }
 
 # A real nginx that says its name and logs who asked. /big is 200 kB, for full-size packets.
@@ -166,7 +190,7 @@ lab_up() {
 	local repository=$1 encap=$2 outer=$3 number
 	mkdir -m 700 "$LAB_DIR" || die "$LAB_DIR exists already" "another lab of that id runs, or left it behind: scripts/lab-clean"
 	lab_require_root
-	case $encap in ipip | gue | gue1) lab_build_decap "$repository" ;; esac
+	[[ $encap == l2dsr ]] || lab_build_decap "$repository"
 	lab_bridge
 	lab_client
 	lab_balancer

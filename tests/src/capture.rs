@@ -70,16 +70,25 @@ impl Capture {
     pub fn frames_from(self, source_mac: &str) -> Vec<Frame> {
         self.tcpdump.signal("INT");
         let _ = self.tcpdump.finish(Duration::from_secs(10));
-        explain(&self.file, source_mac)
+        explain(&self.file, source_mac, &[])
     }
 }
 
-fn explain(file: &std::path::Path, source_mac: &str) -> Vec<Frame> {
+/// Has tshark explain every frame of a recording that came from `source_mac`. `as_protocols` are its own words for
+/// ports out of the ordinary, as `udp.port==8472,vxlan`.
+///
+/// # Panics
+/// When tshark cannot read the recording.
+#[must_use]
+pub fn explain(file: &std::path::Path, source_mac: &str, as_protocols: &[&str]) -> Vec<Frame> {
     let lua = repository().join("tests/fixtures/gue.lua");
     let mut tshark = Command::new("tshark");
     tshark.arg("-n").arg("-r").arg(file).arg("-X").arg(format!("lua_script:{}", lua.display()));
     for checked in ["ip.check_checksum", "tcp.check_checksum", "udp.check_checksum"] {
         tshark.args(["-o", &format!("{checked}:TRUE")]);
+    }
+    for rule in as_protocols {
+        tshark.args(["-d", rule]);
     }
     // We judge frames, not conversations: of these we see one direction, and a retransmission is no fault of a frame.
     // Nor is what TCP carries: whatever port a client happens to get, no dissector takes its payload for its own.

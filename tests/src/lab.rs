@@ -39,8 +39,16 @@ pub enum Encap {
     Gue,
     /// GUE variant 1.
     Gue1,
+    /// GRE without a key.
+    Gre,
+    /// GRE with a key.
+    GreKey,
     /// VXLAN.
     Vxlan,
+    /// Geneve with an inner Ethernet header.
+    Geneve,
+    /// Geneve with the IP datagram at once.
+    GeneveIp,
     /// Only the destination MAC is rewritten.
     L2dsr,
 }
@@ -53,7 +61,11 @@ impl Encap {
             Self::Ipip => "ipip",
             Self::Gue => "gue",
             Self::Gue1 => "gue1",
+            Self::Gre => "gre",
+            Self::GreKey => "grekey",
             Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::GeneveIp => "geneveip",
             Self::L2dsr => "l2dsr",
         }
     }
@@ -116,8 +128,7 @@ impl Lab {
         ] {
             require_program(program, package)?;
         }
-        let lock = File::create(std::env::temp_dir().join("gwlab.lock")).expect("lock file");
-        lock.lock().expect("lock");
+        let lock = turn();
         // Under the lock: tests of one process side by side try the same name.
         require_namespaces()?;
         let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -185,6 +196,14 @@ impl Lab {
         self.folder.join("guideway.yaml")
     }
 
+    /// What takes the outer headers off on a backend: `kernel` (a tunnel device) or `decap` (agent/decap); `None` if
+    /// there are none.
+    #[must_use]
+    pub fn receiver(&self, role: &str) -> Option<String> {
+        let text = std::fs::read_to_string(self.folder.join(format!("{role}.receiver"))).ok()?;
+        Some(text.trim().to_owned())
+    }
+
     /// Where files of this lab live; removed with it.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -210,6 +229,17 @@ pub fn config_text(encap: Encap, pmd: Pmd) -> String {
 
 fn lab_script() -> Command {
     Command::new(repository().join("scripts/lab"))
+}
+
+/// Waits until no other lab is up; nobody else makes one while the answer is held.
+///
+/// # Panics
+/// When the lock file cannot be made.
+#[must_use]
+pub fn turn() -> File {
+    let lock = File::create(std::env::temp_dir().join("gwlab.lock")).expect("lock file");
+    lock.lock().expect("lock");
+    lock
 }
 
 /// Namespaces need CAP_SYS_ADMIN, which root has on a machine and often not in a container.

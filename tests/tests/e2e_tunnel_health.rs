@@ -144,6 +144,13 @@ fn healthy(encap: Encap, outer: Outer, vips: [&str; 2]) -> Result<(), Skip> {
 /// Takes the decapsulation off a backend, or puts it back.
 fn decapsulation(lab: &Lab, number: u8, is_on: bool) {
     let namespace = lab.namespace(&format!("web{number}"));
+    if lab.receiver(&format!("web{number}")).as_deref() == Some("kernel") {
+        let state = if is_on { "up" } else { "down" };
+        for device in namespace.devices().iter().filter(|device| device.starts_with("tunnel")) {
+            namespace.run("ip", &["link", "set", device, state], COMMAND).expect_success("ip");
+        }
+        return;
+    }
     let object = lab.folder().join("decap.bpf.o").to_string_lossy().into_owned();
     let arguments: &[&str] = match is_on {
         true => &["filter", "add", "dev", "eth0", "ingress", "bpf", "da", "obj", &object, "sec", "tc"],

@@ -79,8 +79,22 @@ want_device() {
 		say "$device: up"
 		;;
 	esac
-	# What comes out of a tunnel has the client's address, which the routes look for elsewhere.
+	# What comes out of a tunnel has the client's address, which the routes look for elsewhere. The kernel does not even take
+	# the loose check for passed on a device without any IPv4 address: it gets the dummy one (RFC 7600 section 4.8).
 	want_loose "$device"
+	if [ -z "$(ip -4 -o addr show dev "$device")" ]; then
+		ip addr add 192.0.0.8/32 dev "$device" scope link
+		is_known "device $device" || remember "dummy $device -"
+	fi
+}
+
+# want_geneve PORT: takes any VNI and any balancer; frames if the backend has a MAC address in the tunnel, else bare packets.
+want_geneve() {
+	if [ "$inner_mac" = - ]; then
+		want_device "gw-gnv-$1" type geneve external dstport "$1" udp6zerocsumrx innerprotoinherit
+	else
+		want_device "gw-gnv-$1" address "$inner_mac" type geneve external dstport "$1" udp6zerocsumrx
+	fi
 }
 
 # want_fou PORT FAMILY: the kernel's receiver of GUE, both variants.
@@ -172,6 +186,7 @@ undo() {
 	address) ip addr del "$2" dev lo 2>/dev/null || true ;;
 	prefix) ip "$3" route del local "$2" dev lo 2>/dev/null || true ;;
 	device) ip link del "$2" 2>/dev/null || true ;;
+	dummy) ip addr del 192.0.0.8/32 dev "$2" 2>/dev/null || true ;;
 	up) ip link set "$2" down 2>/dev/null || true ;;
 	fou) ip "-${2#*/}" fou del port "${2%/*}" 2>/dev/null || true ;;
 	filter) tc filter del dev "$2" ingress pref "$preference" 2>/dev/null || true ;;

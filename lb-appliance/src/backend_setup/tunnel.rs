@@ -3,8 +3,10 @@
 use super::Setup;
 use crate::config::model::{Encap, GueVariant};
 
-/// UDP port of GUE that agent/decap is compiled for.
+// UDP ports that agent/decap is compiled for.
 const GUE_PORT: u16 = 6080;
+const GENEVE_PORT: u16 = 6081;
+const VXLAN_PORT: u16 = 4789;
 
 /// The receiving end of a pool's tunnel.
 #[derive(Clone, Debug)]
@@ -44,7 +46,27 @@ pub(super) fn of(setup: &Setup) -> Option<Tunnel> {
             Some(Tunnel {
                 words: format!("VXLAN, VNI {vni}, on UDP port {port}"),
                 kernel: [device(""), device(" udp6zerocsumrx")],
-                is_default_port: false,
+                is_default_port: port == VXLAN_PORT,
+            })
+        }
+        Encap::Gre { key } => {
+            let with_key = key.map_or_else(String::new, |key| format!(" key {key}"));
+            let device = |family: u8, kind: &str| {
+                let suffix = key.map_or_else(String::new, |key| format!("-{key:x}"));
+                vec![format!("want_device gw{family}gre{suffix} type {kind} local \"$address\"{with_key}")]
+            };
+            Some(Tunnel {
+                words: format!("GRE{with_key}"),
+                kernel: [device(4, "gre"), device(6, "ip6gre")],
+                is_default_port: true,
+            })
+        }
+        Encap::Geneve { vni, port } => {
+            let device = vec![format!("want_geneve {port}")];
+            Some(Tunnel {
+                words: format!("Geneve, VNI {vni}, on UDP port {port}"),
+                kernel: [device.clone(), device],
+                is_default_port: port == GENEVE_PORT,
             })
         }
     }

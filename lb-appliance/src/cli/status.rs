@@ -4,7 +4,7 @@ use super::live::{EXIT_DEGRADED, Live, LiveArgs, Outcome, run};
 use super::output::units::{count, duration, instant};
 use super::output::{Align, Table};
 use crate::client::Target;
-use crate::control::view::{Status, VipStatus};
+use crate::control::view::{Confinement, Status, VipStatus};
 use std::process::ExitCode;
 
 /// Arguments of `guideway status`.
@@ -69,6 +69,9 @@ pub(super) fn text(status: &Status, live: &Live<'_>) -> String {
     if status.problems.is_empty() {
         text += &(style.good("no problems") + "\n");
     }
+    if live.form.is_wide() {
+        text += &(security(&status.security) + "\n");
+    }
     if !status.vips.is_empty() {
         text += &format!("\n{}", vips(&status.vips, live));
     }
@@ -80,6 +83,18 @@ pub(super) fn text(status: &Status, live: &Live<'_>) -> String {
         text += &format!("\n{} packets dropped: guideway drops says why\n", count(sum));
     }
     text
+}
+
+/// What the process can still do, in one line.
+fn security(security: &Confinement) -> String {
+    let kept =
+        if security.capabilities.is_empty() { "none".into() } else { security.capabilities.join(", ") };
+    let commands = if security.commands { "commands allowed" } else { "no commands" };
+    format!(
+        "capabilities: {kept} ({} given up)  seccomp: {}, {commands}",
+        security.given_up.len(),
+        security.seccomp
+    )
 }
 
 /// The table of VIPs.

@@ -8,15 +8,16 @@ use super::code::Code;
 use super::keys;
 use super::model::{
     Admin, Backend, Config, Dataplane, Encap, Forwarding, Gateway, Idle, Logging, Maglev, Metrics, Node,
-    Pool, Port, Vip, VipPorts,
+    Pool, Port, Security, Vip, VipPorts,
 };
 use super::read::{Item, Located};
 use super::rules;
 use super::section::dataplane::{DataplaneDraft, GatewayDraft, PortDraft};
+use super::section::encap::EncapDraft;
 use super::section::forwarding::ForwardingDraft;
-use super::section::pools::{BackendDraft, EncapDraft, PoolDraft};
+use super::section::pools::{BackendDraft, PoolDraft};
 use super::section::vips::VipDraft;
-use super::section::{admin, dataplane, forwarding, observability, pools, vips};
+use super::section::{admin, dataplane, forwarding, observability, pools, security, vips};
 
 /// The only version of the format.
 pub(super) const VERSION: u32 = 1;
@@ -30,6 +31,7 @@ pub(super) struct Draft {
     pub(super) admin: Admin,
     pub(super) metrics: Metrics,
     pub(super) logging: Logging,
+    pub(super) security: Security,
     /// An included file could not be read: nothing can be said about names that are missing.
     pub(super) is_partial: bool,
 }
@@ -50,6 +52,7 @@ impl Draft {
             admin: admin::admin(&section),
             metrics: observability::metrics(&section),
             logging: observability::logging(&section),
+            security: security::security(&section),
             is_partial,
         };
         for part in included.iter().filter_map(|part| part.section(&keys::INCLUDED)) {
@@ -79,7 +82,7 @@ impl Draft {
         };
         let built_pools =
             self.pools.iter().map(|draft| pool(draft, &self.dataplane.ports)).collect::<Option<Vec<_>>>()?;
-        Some(Config {
+        let mut config = Config {
             node: Node { name: self.node_name.map_or_else(hostname, |name| name.value) },
             dataplane: dataplane_of(self.dataplane)?,
             forwarding: Forwarding {
@@ -92,7 +95,10 @@ impl Draft {
             admin: self.admin,
             metrics: self.metrics,
             logging: self.logging,
-        })
+            security: self.security,
+        };
+        config.security.may_execute |= crate::confine::has_commands(&config);
+        Some(config)
     }
 }
 
@@ -146,6 +152,7 @@ fn pool(draft: &PoolDraft, ports: &[PortDraft]) -> Option<Pool> {
     Some(Pool {
         name: draft.name.as_ref()?.value.clone(),
         encap: encap.encap,
+        policy: encap.policy,
         backends: backends.collect::<Option<Vec<_>>>()?,
         slow_start: draft.slow_start,
         adaptive_weights: draft.adaptive_weights,
@@ -155,7 +162,11 @@ fn pool(draft: &PoolDraft, ports: &[PortDraft]) -> Option<Pool> {
 
 fn backend_of(draft: &BackendDraft, encap: &EncapDraft, ports: &[PortDraft]) -> Option<Backend> {
     let own = draft.inner_mac.as_ref().map(|mac| mac.value);
-    let is_vxlan = matches!(encap.encap, Encap::Vxlan { .. });
+    let inner_mac = match encap.encap {
+        Encap::Vxlan { .. } => Some(own.or(encap.inner_mac)?),
+        Encap::Geneve { .. } => own.or(encap.inner_mac),
+        _ => None,
+    };
     Some(Backend {
         name: draft.name.as_ref()?.value.clone(),
         address: draft.address.as_ref()?.value,
@@ -163,7 +174,7 @@ fn backend_of(draft: &BackendDraft, encap: &EncapDraft, ports: &[PortDraft]) -> 
         state: draft.state,
         next_hop: rules::resolve(draft, ports).ok().flatten(),
         mac: draft.mac,
-        inner_mac: if is_vxlan { Some(own.or(encap.inner_mac)?) } else { None },
+        inner_mac,
     })
 }
 

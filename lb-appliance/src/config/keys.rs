@@ -55,7 +55,7 @@ macro_rules! keys {
 }
 
 keys! {
-    ROOT "": version include node dataplane forwarding pools vips admin metrics logging; later bgp capture,
+    ROOT "": version include node dataplane forwarding pools vips admin metrics logging security; later bgp capture,
     INCLUDED "include[]": version pools vips,
     NODE "node": name,
     DATAPLANE "dataplane": workers control_cpus burst idle memory ports eal_extra_args,
@@ -70,11 +70,13 @@ keys! {
     SOURCE "forwarding.encapsulation.source": ipv4 ipv6,
     POOL "pools[]":
         name encap backends health_check panic_threshold all_down quorum slow_start adaptive_weights,
-    ENCAP "pools[].encap": ipip gue vxlan l2dsr; later gre geneve nat full_nat,
-    IPIP "pools[].encap.ipip": ,
-    GUE "pools[].encap.gue": port variant; later checksum,
-    VXLAN "pools[].encap.vxlan": vni port inner_mac,
-    L2DSR "pools[].encap.l2dsr": ,
+    ENCAP "pools[].encap": ipip gue gre vxlan geneve l2dsr; later nat full_nat,
+    IPIP "pools[].encap.ipip": dscp ttl vlan decrement_ttl,
+    GUE "pools[].encap.gue": port variant checksum dscp ttl vlan decrement_ttl,
+    GRE "pools[].encap.gre": key dscp ttl vlan decrement_ttl,
+    VXLAN "pools[].encap.vxlan": vni port inner_mac checksum dscp ttl vlan decrement_ttl,
+    GENEVE "pools[].encap.geneve": vni port inner_mac checksum dscp ttl vlan decrement_ttl,
+    L2DSR "pools[].encap.l2dsr": vlan decrement_ttl,
     BACKEND "pools[].backends[]": name address weight state mac inner_mac,
     SLOW_START "pools[].slow_start": duration start,
     ADAPTIVE_WEIGHTS "pools[].adaptive_weights": source interval stale_after min_factor max_factor max_step deadband
@@ -96,4 +98,5 @@ keys! {
     ADMIN_HTTP "admin.http": listen write token_file; later dashboard,
     METRICS "metrics": listen per_backend per_queue latency_sample latency_buckets,
     LOGGING "logging": level format,
+    SECURITY "security": seccomp capabilities commands,
 }

@@ -4,6 +4,7 @@
 //! labels, the table size is prime, what an encapsulation needs is present. Nobody has to check again. It is plain
 //! data: no I/O, no DPDK and no `lb_core` type, so that `check` builds everywhere and tests can write it by hand.
 
+use lb_core::composition::Policy;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,11 +14,13 @@ use ipnet::IpNet;
 use super::mac::MacAddr;
 
 mod health;
+mod security;
 mod weights;
 
 pub use health::{
     AllDown, DnsProbe, GrpcProbe, HealthCheck, HttpMethod, HttpProbe, PoolHealth, Probe, Tls, UdpProbe, Via,
 };
+pub use security::{CapabilityPolicy, Seccomp, Security};
 pub use weights::{AdaptiveWeights, LoadSource, SlowStart};
 
 /// A whole valid configuration.
@@ -39,6 +42,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// The log.
     pub logging: Logging,
+    /// What the process gives up once it forwards.
+    pub security: Security,
 }
 
 /// `node`.
@@ -168,6 +173,8 @@ pub struct Pool {
     pub name: String,
     /// How packets travel to the backends.
     pub encap: Encap,
+    /// What the outer headers say; the default unless the file says otherwise.
+    pub policy: Policy,
     /// In file order, possibly empty; names and addresses are unique within the pool.
     pub backends: Vec<Backend>,
     /// How a backend that comes up gets its share; `None` = at once.
@@ -192,6 +199,18 @@ pub enum Encap {
     },
     /// VXLAN; the inner destination MAC is [`Backend::inner_mac`].
     Vxlan {
+        /// 24-bit network identifier.
+        vni: u32,
+        /// Destination UDP port.
+        port: u16,
+    },
+    /// GRE, any mix of families.
+    Gre {
+        /// The key field, if there is one.
+        key: Option<u32>,
+    },
+    /// Geneve; with an inner Ethernet header if the backend has an [`Backend::inner_mac`].
+    Geneve {
         /// 24-bit network identifier.
         vni: u32,
         /// Destination UDP port.
@@ -226,7 +245,7 @@ pub struct Backend {
     pub next_hop: Option<NextHop>,
     /// `mac`: the static next hop as configured (always there for L2 DSR).
     pub mac: Option<MacAddr>,
-    /// VXLAN only, and there always: destination MAC of the inner frame (its own, or the pool's).
+    /// Destination MAC of the inner frame (its own, or the pool's): VXLAN always has one, Geneve may have.
     pub inner_mac: Option<MacAddr>,
 }
 

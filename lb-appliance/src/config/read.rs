@@ -232,6 +232,26 @@ impl<'n> Item<'n> {
         found.map(|(_, value)| *value)
     }
 
+    /// A whole number within `range`, or one of several words.
+    pub(super) fn number_or_word<N, T: Copy>(
+        &self,
+        range: RangeInclusive<N>,
+        of_number: impl FnOnce(N) -> T,
+        words: &[(&str, T)],
+    ) -> Option<T>
+    where
+        N: TryFrom<i128> + PartialOrd + Display,
+    {
+        let known = words.iter().find(|(word, _)| self.as_text() == Some(word));
+        if known.is_some() || matches!(self.node.value, Value::Integer(_)) {
+            return known.map(|(_, value)| *value).or_else(|| self.number(range).map(of_number));
+        }
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let expected = format!("{}, or a number from {} to {}", words.join(", "), range.start(), range.end());
+        self.wrong_type(&expected, "write digits only, or the word as it is, without quotes or unit");
+        None
+    }
+
     /// A text that `parse` understands.
     pub(super) fn parse<T>(
         &self,

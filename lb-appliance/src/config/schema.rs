@@ -231,7 +231,7 @@ fn kind(text: &str) -> Map<String, Value> {
     if let Some((one, _)) = text.split_once(", or text") {
         return Map::from_iter([("anyOf".to_owned(), json!([kind(one), {"type": "string"}]))]);
     }
-    if let Some((list, word)) = text.split_once(", or `") {
+    if let Some((list, word)) = text.rsplit_once(", or `") {
         let word = word.trim_end_matches('`');
         return Map::from_iter([("anyOf".to_owned(), json!([kind(list), {"const": word}]))]);
     }

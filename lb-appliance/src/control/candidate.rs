@@ -11,6 +11,7 @@ use super::overrides::Overrides;
 use super::problem::{ProblemCode, problem};
 use super::view::Problem;
 use crate::config::Config;
+use crate::config::model::Seccomp;
 use crate::instruments::WorkerInstruments;
 use crate::metrics::forwarding_hash;
 use crate::plan::{Plan, PortFacts};
@@ -113,6 +114,17 @@ fn rebase(wanted: &Config, in_force: &Config) -> Result<Config, Problem> {
         };
         hop.port = at;
     }
+    if let Some(pool) = crate::confine::first_command(wanted)
+        && in_force.security.seccomp == Seccomp::Enforce
+        && !in_force.security.may_execute
+    {
+        let detail = format!(
+            "pool `{pool}` has a health check by `command`, and this process may not execute programs: its filter of \
+             system calls was made without any; restart it, and set `security.commands: true` to add them by reload"
+        );
+        return Err(problem(ProblemCode::NeedsRestart, detail));
+    }
+    config.security = in_force.security;
     config.dataplane = in_force.dataplane.clone();
     config.forwarding.maglev.seed = in_force.forwarding.maglev.seed;
     config.forwarding.connections.per_worker = in_force.forwarding.connections.per_worker;

@@ -13,6 +13,7 @@ use super::{effective, report};
 use crate::config::Config;
 use crate::plan::{Names, Plan};
 use lb_core::clock::Tick;
+use lb_core::composition::{Composition, Form, Vlan};
 use lb_core::conn::{Class, ConnTable};
 use lb_core::counters::WorkerCounters;
 use lb_core::headers::PortFilter;
@@ -181,8 +182,31 @@ fn encapsulation(mode: &Mode, len: usize) -> String {
         Mode::Gue { source, port, .. } => format!("GUE from {source} to UDP port {port}"),
         Mode::Vxlan { source, port, vni, .. } => format!("VXLAN {vni} from {source} to UDP port {port}"),
         Mode::L2Dsr => "none, only new MAC addresses (L2 DSR)".into(),
+        Mode::Composed(composition) => composed(composition),
     };
     format!("{what}; a bare packet of the flow leaves as {len} bytes")
+}
+
+fn composed(composition: &Composition) -> String {
+    let Composition { form, source, policy } = composition;
+    let mut what = match form {
+        Form::Ipip => format!("IPIP from {source}"),
+        Form::Gue { port, .. } => format!("GUE from {source} to UDP port {port}"),
+        Form::Gre { key: None } => format!("GRE from {source}"),
+        Form::Gre { key: Some(key) } => format!("GRE with key {key} from {source}"),
+        Form::Vxlan { port, vni, .. } => format!("VXLAN {vni} from {source} to UDP port {port}"),
+        Form::Geneve { port, vni, .. } => format!("Geneve {vni} from {source} to UDP port {port}"),
+        Form::L2Dsr => "none, only new MAC addresses (L2 DSR)".into(),
+    };
+    if let Some(dscp) = policy.dscp {
+        what += &format!(", DSCP {dscp}");
+    }
+    match policy.vlan {
+        Vlan::Keep => {}
+        Vlan::Strip => what += ", without VLAN tags",
+        Vlan::Set(identifier) => what += &format!(", in VLAN {identifier}"),
+    }
+    what
 }
 
 /// By what is in force and by the entries that the flow has.

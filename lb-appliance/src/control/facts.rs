@@ -2,6 +2,7 @@
 
 use super::view::Change;
 use crate::config::model::{self, Config};
+use lb_core::composition::Vlan;
 use std::collections::BTreeMap;
 
 /// Objects by name, each with the values of its keys.
@@ -16,8 +17,8 @@ struct Object {
 }
 
 /// Keys that are read at start only.
-const RESTART: [&str; 6] =
-    ["dataplane", "port ", "maglev.seed", "connections.per_worker", "metrics", "admin"];
+const RESTART: [&str; 7] =
+    ["dataplane", "port ", "maglev.seed", "connections.per_worker", "metrics", "admin", "security"];
 
 /// What is different in `after`, in its order; what is gone comes last.
 pub(super) fn changes(before: &Config, after: &Config) -> Vec<Change> {
@@ -95,6 +96,7 @@ fn facts(config: &Config) -> Facts {
     }
     add("admin".into(), vec![("admin", debug(&config.admin))]);
     add("metrics".into(), vec![("metrics", debug(&config.metrics))]);
+    add("security".into(), security(&config.security));
     add(
         "logging".into(),
         vec![("level", config.logging.level.clone()), ("format", debug(config.logging.format))],
@@ -164,14 +166,39 @@ fn forwarding(forwarding: &model::Forwarding) -> Vec<(&'static str, String)> {
     ]
 }
 
+fn security(security: &model::Security) -> Vec<(&'static str, String)> {
+    vec![
+        ("seccomp", debug(security.seccomp)),
+        ("capabilities", debug(security.capabilities)),
+        ("commands", security.commands.to_string()),
+    ]
+}
+
 fn optional<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "none".into(), |value| value.to_string())
+}
+
+fn number_or(number: Option<u8>, word: &str) -> String {
+    number.map_or_else(|| word.into(), |number| number.to_string())
+}
+
+fn vlan(vlan: Vlan) -> String {
+    match vlan {
+        Vlan::Keep => "keep".into(),
+        Vlan::Strip => "strip".into(),
+        Vlan::Set(identifier) => identifier.to_string(),
+    }
 }
 
 fn pool_fields(pool: &model::Pool) -> Vec<(&'static str, String)> {
     let check = pool.health.check.as_ref();
     vec![
         ("encap", debug(pool.encap)),
+        ("encap.dscp", number_or(pool.policy.dscp, "copy")),
+        ("encap.ttl", number_or(pool.policy.ttl, "copy")),
+        ("encap.checksum", pool.policy.checksum.map_or_else(|| "default".into(), |on| on.to_string())),
+        ("encap.vlan", vlan(pool.policy.vlan)),
+        ("encap.decrement_ttl", pool.policy.decrement_ttl.to_string()),
         ("health_check", check.map_or_else(|| "none".into(), debug)),
         ("panic_threshold", format!("{}", f64::from(pool.health.panic_below) / 10_000.0)),
         ("all_down", debug(pool.health.all_down)),

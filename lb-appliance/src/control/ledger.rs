@@ -116,7 +116,7 @@ impl Ledger {
     pub(super) fn note_headers(&mut self, tables: &Tables, workers: &[Arc<WorkerInstruments>]) {
         for (record, _) in tables.owners() {
             let Some(row) = self.records.get_mut(&record) else { continue };
-            let header_len = tables.records()[usize::from(record)].kind().header_len();
+            let header_len = tables.header_len(record);
             if row.header_len != header_len && row.header_len != 0 {
                 let packets: u64 =
                     workers.iter().map(|worker| worker.packets.records.at(record).packets.get()).sum();

@@ -39,6 +39,7 @@ pub(super) fn status(running: &Running) -> Status {
         }),
         overrides: running.overrides.len(),
         problems: problems(running),
+        security: vitals.confinement.clone(),
         workers: workers(running),
         vips: vips(running),
         dropped: dropped(running),
@@ -217,6 +218,8 @@ fn encapsulation(encap: model::Encap) -> &'static str {
         model::Encap::Ipip => "ipip",
         model::Encap::Gue { .. } => "gue",
         model::Encap::Vxlan { .. } => "vxlan",
+        model::Encap::Gre { .. } => "gre",
+        model::Encap::Geneve { .. } => "geneve",
         model::Encap::L2Dsr => "l2dsr",
     }
 }

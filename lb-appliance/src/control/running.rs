@@ -4,7 +4,7 @@ use super::effective::EffectivePool;
 use super::ledger::{Ledger, Traffic};
 use super::loaded::Loaded;
 use super::overrides::Overrides;
-use super::view::ReloadStatus;
+use super::view::{Confinement, ReloadStatus};
 use crate::config::Config;
 use crate::health::EngineHandle;
 use crate::instruments::WorkerInstruments;
@@ -26,6 +26,8 @@ pub struct Vitals {
     pub acknowledgements: Acknowledgements<Tables>,
     /// The health checks.
     pub health: EngineHandle,
+    /// What the process has given up.
+    pub confinement: Confinement,
 }
 
 /// One generation, with everything about it that can be asked for.

@@ -14,7 +14,7 @@ use super::numbers::Numbers;
 use super::overrides::Overrides;
 use super::running::Vitals;
 use super::store::Store;
-use super::view::{Applied, Problem};
+use super::view::{Applied, Confinement, Problem};
 use super::vital_signs;
 use super::watch::Watch;
 use crate::health::{self, Engine, HealthEvent, Tunnels, tunnel};
@@ -63,6 +63,7 @@ pub struct Prepared {
     subscribers: Vec<Subscriber<Tables>>,
     events: Arc<EventLog>,
     tunnels: Arc<Tunnels>,
+    confinement: Confinement,
 }
 
 impl Prepared {
@@ -105,6 +106,7 @@ impl Prepared {
             subscribers,
             events,
             tunnels: Arc::default(),
+            confinement: Confinement::default(),
         })
     }
 
@@ -128,6 +130,11 @@ impl Prepared {
         &self.events
     }
 
+    /// What the process has given up, for the status.
+    pub fn note_confinement(&mut self, confinement: Confinement) {
+        self.confinement = confinement;
+    }
+
     /// Starts the controller on the current tokio runtime, for workers that run. `metrics` is told of every change.
     pub fn start(
         self,
@@ -149,6 +156,7 @@ impl Prepared {
             started: (SystemTime::now(), Instant::now()),
             workers,
             acknowledgements: self.publisher.acknowledgements(),
+            confinement: self.confinement,
         });
         tokio::spawn(tunnel::keep(self.tunnels));
         let running = first_running(&self.candidate, Arc::clone(&self.overrides), vitals);

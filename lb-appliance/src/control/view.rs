@@ -44,12 +44,28 @@ pub struct Status {
     pub overrides: usize,
     /// What keeps the balancer from serving well, in words; empty if nothing does.
     pub problems: Vec<String>,
+    /// What the process has given up.
+    #[serde(default)]
+    pub security: Confinement,
     /// The workers.
     pub workers: Vec<WorkerStatus>,
     /// The VIPs.
     pub vips: Vec<VipStatus>,
     /// Packets dropped since the start, by reason, without those that are 0.
     pub dropped: Vec<DropCount>,
+}
+
+/// What the process has given up since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Confinement {
+    /// Capabilities that it has.
+    pub capabilities: Vec<String>,
+    /// Capabilities that it had and gave up.
+    pub given_up: Vec<String>,
+    /// What becomes of system calls that the filter does not name: `enforce` (EPERM), `log`, `off`.
+    pub seccomp: String,
+    /// Whether programs may be executed, as health checks by `command` do.
+    pub commands: bool,
 }
 
 /// Packets dropped for one reason.

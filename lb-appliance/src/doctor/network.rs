@@ -141,7 +141,7 @@ fn forwarding(host: &Host, findings: &mut Findings) {
 }
 
 /// Bytes that an encapsulation adds between the outer Ethernet header and the client's packet.
-pub(crate) fn overhead(encap: Encap, outer_is_ipv6: bool) -> u16 {
+pub(crate) fn overhead(encap: Encap, outer_is_ipv6: bool, has_inner_frame: bool) -> u16 {
     let ip = if outer_is_ipv6 { 40 } else { 20 };
     match encap {
         Encap::L2Dsr => 0,
@@ -150,6 +150,9 @@ pub(crate) fn overhead(encap: Encap, outer_is_ipv6: bool) -> u16 {
         Encap::Gue { variant: GueVariant::One, .. } => ip + 8,
         // UDP, VXLAN, inner Ethernet.
         Encap::Vxlan { .. } => ip + 8 + 8 + 14,
+        Encap::Gre { key } => ip + if key.is_some() { 8 } else { 4 },
+        // UDP, Geneve, inner Ethernet for the backends that have an inner MAC address.
+        Encap::Geneve { .. } => ip + 8 + 8 + if has_inner_frame { 14 } else { 0 },
     }
 }
 
@@ -157,7 +160,8 @@ fn tunnels(config: &Config, devices: &[Device], findings: &mut Findings) {
     for pool in &config.pools {
         let Some((mtu, port)) = egress(config, pool, devices) else { continue };
         let is_ipv6 = pool.backends.iter().any(|backend| backend.address.is_ipv6());
-        let overhead = overhead(pool.encap, is_ipv6);
+        let has_inner_frame = pool.backends.iter().any(|backend| backend.inner_mac.is_some());
+        let overhead = overhead(pool.encap, is_ipv6, has_inner_frame);
         let inner = mtu.saturating_sub(overhead);
         if inner >= MTU_COMMON {
             findings

@@ -4,13 +4,7 @@
 
 use super::{Device, Findings, Host};
 use crate::config::model::Config;
-
-/// Bit numbers of capabilities (`linux/capability.h`) and their names.
-const NET_ADMIN: (u32, &str) = (12, "cap_net_admin");
-const NET_RAW: (u32, &str) = (13, "cap_net_raw");
-const IPC_LOCK: (u32, &str) = (14, "cap_ipc_lock");
-const SYS_ADMIN: (u32, &str) = (21, "cap_sys_admin");
-const SYS_NICE: (u32, &str) = (23, "cap_sys_nice");
+use crate::confine::{Capability, IPC_LOCK, NET_ADMIN, NET_RAW, SYS_ADMIN, SYS_NICE};
 
 /// Descriptors of the process itself: libraries, EAL, epoll, listeners.
 const FILES_OF_PROCESS: u64 = 256;
@@ -33,16 +27,17 @@ pub(super) fn check(
     }
 }
 
+/// What it can make effective is as good: `guideway run` does.
 fn capabilities(host: &Host) -> Option<u64> {
-    u64::from_str_radix(&host.field("proc/self/status", "CapEff:")?, 16).ok()
+    u64::from_str_radix(&host.field("proc/self/status", "CapPrm:")?, 16).ok()
 }
 
-fn has(held: u64, capability: (u32, &str)) -> bool {
+fn has(held: u64, capability: Capability) -> bool {
     held & (1 << capability.0) != 0
 }
 
 fn of_device(device: &Device, held: u64, findings: &mut Findings) {
-    let needed: &[(u32, &str)] = if device.is("net_af_packet") {
+    let needed: &[Capability] = if device.is("net_af_packet") {
         &[NET_RAW, NET_ADMIN]
     } else if device.is("net_af_xdp") {
         &[NET_ADMIN, NET_RAW, SYS_ADMIN, IPC_LOCK]

@@ -23,6 +23,17 @@ pub(super) fn decrement_ttl(datagram: &mut [u8], is_v6: bool) -> Option<u8> {
     Some(head[1])
 }
 
+/// The TOS or traffic class byte of a datagram.
+pub(super) fn tos_of(datagram: &[u8], is_v6: bool) -> Option<u8> {
+    let head = datagram.first_chunk::<2>()?;
+    Some(if is_v6 { head[0] << 4 | head[1] >> 4 } else { head[1] })
+}
+
+/// The TTL or hop limit of a datagram.
+pub(super) fn ttl_of(datagram: &[u8], is_v6: bool) -> Option<u8> {
+    datagram.get(if is_v6 { 7 } else { 8 }).copied()
+}
+
 /// The datagram after its TTL was lowered, with what the parser knows of it.
 pub(super) struct Inner<'a> {
     datagram: &'a [u8],

@@ -121,7 +121,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     fn forward(&mut self, at: usize, index: RecordIndex, headers: &Headers) {
         let (record, tail) = (self.tables.records.at(index), self.tables.tails.at(index));
         let Some(packet) = self.packets.get_mut(at) else { return };
-        let done = if headers.ttl <= 1 {
+        let done = if headers.ttl <= tail.ttl_step() {
             Err(DropReason::TtlExceeded)
         } else if headers.ip_len > record.inner_max {
             Err(DropReason::MtuExceeded)

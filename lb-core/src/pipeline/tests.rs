@@ -13,6 +13,7 @@ mod twin;
 
 use super::*;
 use crate::clock::Timeouts;
+use crate::composition::{Composition, Form, Policy, Vlan};
 use crate::counters::WorkerCounters;
 use crate::headers::parse;
 use crate::packet::Frame;
@@ -50,6 +51,27 @@ fn pool(first: &str, backends: u8, mode: Mode) -> PoolSpec {
     PoolSpec { backends: (0..backends).map(backend).collect() }
 }
 
+/// Backends with encapsulations off the loops. What changes the length of a frame by a tag, or lets a TTL of 1
+/// pass, is behind a service that no sentence about lengths and TTLs is about.
+fn add_composed(web: &mut PoolSpec, dns: &mut PoolSpec, any_port: &mut PoolSpec) {
+    let (v4, v6) = (address("192.0.2.1"), address("2001:db8:aa::1"));
+    let add = |pool_spec: &mut PoolSpec, first: &str, form, policy| {
+        let source = if first.contains(':') { v6 } else { v4 };
+        let mode = Mode::Composed(Composition { form, source, policy });
+        pool_spec.backends.extend(pool(first, 1, mode).backends);
+    };
+    let usual = Policy::default();
+    let geneve = |inner_mac| Form::Geneve { port: 6081, vni: 0x12_3456, inner_mac };
+    add(web, "10.0.2.1", Form::Gre { key: None }, usual);
+    add(web, "2001:db8:bb::2:1", Form::Gre { key: Some(0xdead_beef) }, Policy { ttl: None, ..usual });
+    let marked = Policy { dscp: Some(46), checksum: Some(true), ..usual };
+    add(any_port, "10.0.2.2", geneve(Some([2, 0, 0, 0, 2, 2])), marked);
+    add(any_port, "2001:db8:bb::2:2", geneve(None), Policy { checksum: Some(false), ..usual });
+    let gue = Form::Gue { port: 6080, variant: GueVariant::Header };
+    add(dns, "10.0.2.3", gue, Policy { vlan: Vlan::Set(100), decrement_ttl: false, ..usual });
+    add(dns, "10.0.2.4", Form::L2Dsr, Policy { vlan: Vlan::Strip, ..usual });
+}
+
 /// Every kind of edit, behind every sort of service.
 fn spec() -> Spec {
     let (v4, v6) = (address("192.0.2.1"), address("2001:db8:aa::1"));
@@ -64,6 +86,7 @@ fn spec() -> Spec {
     any_port.backends.extend(pool("2001:db8:bb::21", 2, vxlan(v6)).backends);
     let mut quic = pool("10.0.0.31", 2, gue(v4, GueVariant::Direct));
     quic.backends.extend(pool("2001:db8:bb::31", 3, gue(v6, GueVariant::Direct)).backends);
+    add_composed(&mut web, &mut dns, &mut any_port);
     let mut dark = pool("10.0.0.41", 2, Mode::Ipip { source: v4 });
     for backend in &mut dark.backends {
         backend.state = BackendState::Down;

@@ -194,7 +194,7 @@ fn services(out: &mut String, four: Option<&IpAddr>, six: Option<&IpAddr>) -> st
 
 pools:
   - name: web
-    encap: {{ipip: {{}}}}             # or gue, vxlan, l2dsr
+    encap: {{ipip: {{}}}}             # or gue, gre, vxlan, geneve, l2dsr
     backends:                     # CHANGE: your servers
       - {{name: web-1, address: 10.0.1.11}}
       - {{name: web-2, address: 10.0.1.12}}

@@ -1,6 +1,6 @@
 //! What an encapsulation asks of its backends, and backends of each other.
 //!
-//! Nothing is accepted and ignored: an inner MAC address outside VXLAN is an error.
+//! Nothing is accepted and ignored: an inner MAC address where there is no inner frame is an error.
 
 use std::collections::{HashMap, HashSet};
 
@@ -64,6 +64,7 @@ fn sources(pool: &PoolDraft, given: &Encapsulation, findings: &Findings<'_>) {
 fn mac_addresses(pool: &PoolDraft, findings: &Findings<'_>) {
     let Some(encap) = &pool.encap else { return };
     let is_vxlan = matches!(encap.encap, Encap::Vxlan { .. });
+    let has_inner_frame = is_vxlan || matches!(encap.encap, Encap::Geneve { .. });
     for backend in &pool.backends {
         let field = |key: &str| Place {
             field: format!("{}.{key}", backend.place.field),
@@ -78,9 +79,10 @@ fn mac_addresses(pool: &PoolDraft, findings: &Findings<'_>) {
                 hint,
             );
         }
-        if let Some(inner_mac) = backend.inner_mac.as_ref().filter(|_| !is_vxlan) {
-            let hint = "remove it, or make the pool `vxlan`; the next hop of the outer frame is `mac:`";
-            let message = "an inner MAC address means nothing without VXLAN";
+        if let Some(inner_mac) = backend.inner_mac.as_ref().filter(|_| !has_inner_frame) {
+            let hint =
+                "remove it, or make the pool `vxlan` or `geneve`; the next hop of the outer frame is `mac:`";
+            let message = "an inner MAC address means nothing without VXLAN or Geneve";
             findings.add_hint(Code::InnerMacUnused, &inner_mac.place, message, hint);
         }
         if encap.encap == Encap::L2Dsr && !backend.mac_given {

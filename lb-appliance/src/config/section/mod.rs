@@ -5,9 +5,11 @@
 
 pub(super) mod admin;
 pub(super) mod dataplane;
+pub(super) mod encap;
 pub(super) mod forwarding;
 pub(super) mod health;
 pub(super) mod observability;
 pub(super) mod pools;
+pub(super) mod security;
 pub(super) mod vips;
 pub(super) mod weights;

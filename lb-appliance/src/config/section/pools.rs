@@ -1,6 +1,6 @@
 //! `pools`: how packets travel, and to whom.
 //!
-//! What concerns one backend or one `encap` alone is checked here; what concerns several is a rule.
+//! What concerns one backend alone is checked here; what concerns several is a rule.
 
 use std::net::IpAddr;
 
@@ -8,18 +8,12 @@ use super::super::code::Code;
 use super::super::finding::Place;
 use super::super::keys;
 use super::super::mac::MacAddr;
-use super::super::model::{AdaptiveWeights, BackendState, Encap, GueVariant, SlowStart};
+use super::super::model::{AdaptiveWeights, BackendState, SlowStart};
 use super::super::read::{Item, Located, Section};
 use super::super::values;
+use super::encap::{self, EncapDraft};
 use super::health::{self, HealthDraft};
 use super::weights;
-
-/// UDP port of GUE (IANA).
-const GUE_PORT: u16 = 6080;
-/// UDP port of VXLAN (RFC 7348, 8).
-const VXLAN_PORT: u16 = 4789;
-/// A VXLAN network identifier has 24 bits (RFC 7348, 5).
-const VNI_MAX: u32 = (1 << 24) - 1;
 
 pub(in super::super) struct PoolDraft {
     pub(in super::super) name: Option<Located<String>>,
@@ -28,12 +22,6 @@ pub(in super::super) struct PoolDraft {
     pub(in super::super) slow_start: Option<SlowStart>,
     pub(in super::super) adaptive_weights: Option<AdaptiveWeights>,
     pub(in super::super) health: HealthDraft,
-}
-
-pub(in super::super) struct EncapDraft {
-    pub(in super::super) encap: Encap,
-    pub(in super::super) inner_mac: Option<MacAddr>,
-    pub(in super::super) inner_mac_given: bool,
 }
 
 pub(in super::super) struct BackendDraft {
@@ -60,62 +48,12 @@ fn pool(item: &Item<'_>) -> Option<PoolDraft> {
         section.require("backends", "[{name: web-1, address: 10.0.1.11}]").and_then(|item| item.list());
     Some(PoolDraft {
         name: section.require("name", "web").and_then(|item| item.name()),
-        encap: section.require("encap", "{ipip: {}}").and_then(|item| encap(&item)),
+        encap: section.require("encap", "{ipip: {}}").and_then(|item| encap::read(&item)),
         backends: backends.unwrap_or_default().iter().filter_map(backend).collect(),
         slow_start: section.get("slow_start").and_then(|item| weights::slow_start(&item)),
         adaptive_weights: section.get("adaptive_weights").and_then(|item| weights::adaptive(&item)),
         health: health::read(&section),
     })
-}
-
-fn encap(item: &Item<'_>) -> Option<EncapDraft> {
-    let section = item.section(&keys::ENCAP)?;
-    let known = |key: &Located<&str>| keys::ENCAP.keys.iter().any(|known| known.name == key.value);
-    let written: Vec<_> = section.written().filter(known).collect();
-    let hint = "write exactly one of ipip, gue, vxlan, l2dsr, for example {ipip: {}}";
-    if let [first, second, ..] = written.as_slice() {
-        let message = format!("`{}` and `{}` exclude each other", first.value, second.value);
-        item.findings.add_hint(Code::NotExactlyOne, &second.place, message, hint);
-        return None;
-    }
-    let plain = |encap: Encap| Some(EncapDraft { encap, inner_mac: None, inner_mac_given: false });
-    // `ipip:` with nothing behind it is as good as `ipip: {}`.
-    let filled = |item: &Item<'_>| !item.is_null();
-    if let Some(item) = section.get("ipip") {
-        let _ = Some(item).filter(filled).map(|item| item.section(&keys::IPIP));
-        return plain(Encap::Ipip);
-    }
-    if let Some(item) = section.get("l2dsr") {
-        let _ = Some(item).filter(filled).map(|item| item.section(&keys::L2DSR));
-        return plain(Encap::L2Dsr);
-    }
-    if let Some(item) = section.get("gue") {
-        return plain(gue(Some(item).filter(filled).and_then(|item| item.section(&keys::GUE))));
-    }
-    if let Some(item) = section.get("vxlan") {
-        return vxlan(&item.section(&keys::VXLAN)?);
-    }
-    if written.is_empty() {
-        item.findings.add_hint(Code::NotExactlyOne, &item.place, "no encapsulation is chosen", hint);
-    }
-    None
-}
-
-fn gue(section: Option<Section<'_>>) -> Encap {
-    let get = |key: &str| section.as_ref().and_then(|section| section.get(key));
-    let variant = get("variant").and_then(|item| item.number(0..=1u8));
-    Encap::Gue {
-        port: get("port").and_then(|item| item.number(1..=u16::MAX)).unwrap_or(GUE_PORT),
-        variant: if variant == Some(1) { GueVariant::One } else { GueVariant::Zero },
-    }
-}
-
-fn vxlan(section: &Section<'_>) -> Option<EncapDraft> {
-    let vni = section.require("vni", "100").and_then(|item| item.number(0..=VNI_MAX));
-    let port = section.get("port").map_or(Some(VXLAN_PORT), |item| item.number(1..=u16::MAX));
-    let inner_mac = section.get("inner_mac").and_then(|item| item.mac()).map(|mac| mac.value);
-    let inner_mac_given = section.get("inner_mac").is_some();
-    Some(EncapDraft { encap: Encap::Vxlan { vni: vni?, port: port? }, inner_mac, inner_mac_given })
 }
 
 fn backend(item: &Item<'_>) -> Option<BackendDraft> {

@@ -66,8 +66,7 @@ fn way(
         .ok_or_else(|| format!("port {} has no address of the family of VIP {}", port.name, vip.name))?;
     let record = tables.layout().records.get(service).and_then(|records| records.get(at)).copied();
     let record = record.ok_or("the tables do not know the backend yet")?;
-    let headers =
-        tables.records().get(usize::from(record)).map_or(ETHERNET_LEN, |one| one.kind().header_len());
+    let headers = tables.header_len(record);
     let mtu = port.mtu.saturating_sub((headers - ETHERNET_LEN) as u16);
     let mtu = if address.is_ipv6() { mtu.max(IPV6_MTU_MIN) } else { mtu };
     let way = Way {
@@ -96,6 +95,8 @@ fn word(encap: Encap) -> &'static str {
         Encap::Ipip => "ipip",
         Encap::Gue { .. } => "gue",
         Encap::Vxlan { .. } => "vxlan",
+        Encap::Gre { .. } => "gre",
+        Encap::Geneve { .. } => "geneve",
         Encap::L2Dsr => "l2dsr",
     }
 }

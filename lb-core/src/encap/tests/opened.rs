@@ -2,7 +2,9 @@
 //!
 //! Opening a frame checks what every encapsulated packet owes the RFCs, whatever is inside.
 
-use crate::record::Kind;
+use crate::composition::{Composition, Form};
+use crate::record::{Kind, Record};
+use crate::spec::{BackendSpec, GueVariant, Mode};
 use pnet_packet::Packet;
 use pnet_packet::ethernet::EthernetPacket;
 use pnet_packet::ipv4::Ipv4Packet;
@@ -28,6 +30,8 @@ pub(super) struct Opened {
     pub(super) destination_mac: [u8; 6],
     pub(super) source_mac: [u8; 6],
     pub(super) tags: Vec<(u16, u16)>,
+    /// Ethertype behind the tags.
+    pub(super) ethertype: u16,
     pub(super) outer: Option<OuterIp>,
     /// Outer UDP ports: source, destination.
     pub(super) ports: Option<(u16, u16)>,
@@ -37,8 +41,69 @@ pub(super) struct Opened {
     pub(super) inner: Vec<u8>,
 }
 
+/// What a receiver expects.
+struct Expected {
+    /// The outer IP header is IPv6; `None`: there is none.
+    outer_is_v6: Option<bool>,
+    has_udp: bool,
+    has_checksum: bool,
+    shim_len: usize,
+}
+
+impl Expected {
+    fn of_kind(kind: Kind) -> Self {
+        let outer_is_v6 = match kind {
+            Kind::L2Dsr => None,
+            Kind::Ipip4 | Kind::Gue4 | Kind::GueDirect4 | Kind::Vxlan4 => Some(false),
+            Kind::Ipip6 | Kind::Gue6 | Kind::GueDirect6 | Kind::Vxlan6 => Some(true),
+            Kind::Composed => panic!("of a backend only"),
+        };
+        Self {
+            outer_is_v6,
+            has_udp: !matches!(kind, Kind::L2Dsr | Kind::Ipip4 | Kind::Ipip6),
+            has_checksum: outer_is_v6 == Some(true),
+            shim_len: match kind {
+                Kind::Gue4 | Kind::Gue6 => 4,
+                Kind::Vxlan4 | Kind::Vxlan6 => 22,
+                _ => 0,
+            },
+        }
+    }
+
+    fn of_composition(Composition { form, policy, .. }: &Composition, outer_is_v6: bool) -> Self {
+        let (has_udp, shim_len) = match form {
+            Form::Ipip | Form::L2Dsr => (false, 0),
+            Form::Gue { variant: GueVariant::Header, .. } => (true, 4),
+            Form::Gue { variant: GueVariant::Direct, .. } => (true, 0),
+            Form::Gre { key } => (false, if key.is_some() { 8 } else { 4 }),
+            Form::Vxlan { .. } => (true, 22),
+            Form::Geneve { inner_mac, .. } => (true, if inner_mac.is_some() { 22 } else { 8 }),
+        };
+        Self {
+            outer_is_v6: (*form != Form::L2Dsr).then_some(outer_is_v6),
+            has_udp,
+            has_checksum: policy.checksum.unwrap_or(outer_is_v6),
+            shim_len,
+        }
+    }
+}
+
 /// Takes a frame apart as the backend of a record of this kind does.
 pub(super) fn open(kind: Kind, frame: &[u8]) -> Opened {
+    open_as(&Expected::of_kind(kind), frame)
+}
+
+/// Takes a frame apart as this backend does.
+pub(super) fn open_from(backend: &BackendSpec, frame: &[u8]) -> Opened {
+    match &backend.mode {
+        Mode::Composed(composition) => {
+            open_as(&Expected::of_composition(composition, backend.address.is_ipv6()), frame)
+        }
+        _ => open(Record::new(backend).kind, frame),
+    }
+}
+
+fn open_as(expected: &Expected, frame: &[u8]) -> Opened {
     let ethernet = EthernetPacket::new(frame).unwrap();
     let (mut ethertype, mut at, mut tags) = (ethernet.get_ethertype().0, 14, Vec::new());
     while ethertype == 0x8100 || ethertype == 0x88a8 {
@@ -46,44 +111,41 @@ pub(super) fn open(kind: Kind, frame: &[u8]) -> Opened {
         ethertype = VlanPacket::new(&frame[at..]).unwrap().get_ethertype().0;
         at += 4;
     }
-    let (outer, header_len) = match kind {
-        Kind::L2Dsr => (None, 0),
-        Kind::Ipip4 | Kind::Gue4 | Kind::GueDirect4 | Kind::Vxlan4 => {
+    let (outer, header_len) = match expected.outer_is_v6 {
+        None => (None, 0),
+        Some(false) => {
             assert_eq!(ethertype, 0x0800);
             (Some(outer_v4(&frame[at..])), 20)
         }
-        Kind::Ipip6 | Kind::Gue6 | Kind::GueDirect6 | Kind::Vxlan6 => {
+        Some(true) => {
             assert_eq!(ethertype, 0x86dd);
             (Some(outer_v6(&frame[at..])), 40)
         }
     };
     let ip = at;
     at += header_len;
-    let has_udp = !matches!(kind, Kind::L2Dsr | Kind::Ipip4 | Kind::Ipip6);
-    let ports = has_udp.then(|| {
+    let ports = expected.has_udp.then(|| {
         let udp = UdpPacket::new(&frame[at..]).unwrap();
         assert_eq!(usize::from(udp.get_length()), frame.len() - at, "UDP length");
-        if header_len == 20 {
-            assert_eq!(udp.get_checksum(), 0, "no UDP checksum over IPv4");
+        if !expected.has_checksum {
+            assert_eq!(udp.get_checksum(), 0, "no UDP checksum");
+        } else if header_len == 20 {
+            assert!(udp4_checksum_is_right(frame, ip), "UDP checksum over IPv4: {:#06x}", udp.get_checksum());
         } else {
             assert!(udp6_checksum_is_right(frame, ip), "UDP checksum over IPv6: {:#06x}", udp.get_checksum());
         }
         (udp.get_source(), udp.get_destination())
     });
-    at += if has_udp { 8 } else { 0 };
-    let shim_len = match kind {
-        Kind::Gue4 | Kind::Gue6 => 4,
-        Kind::Vxlan4 | Kind::Vxlan6 => 22,
-        _ => 0,
-    };
+    at += if expected.has_udp { 8 } else { 0 };
     Opened {
         destination_mac: ethernet.get_destination().into(),
         source_mac: ethernet.get_source().into(),
         tags,
+        ethertype,
         outer,
         ports,
-        shim: frame[at..at + shim_len].to_vec(),
-        inner: frame[at + shim_len..].to_vec(),
+        shim: frame[at..at + expected.shim_len].to_vec(),
+        inner: frame[at + expected.shim_len..].to_vec(),
     }
 }
 
@@ -124,5 +186,13 @@ pub(super) fn udp6_checksum_is_right(frame: &[u8], ip: usize) -> bool {
     let outer = Ipv6Packet::new(&frame[ip..]).unwrap();
     let udp = UdpPacket::new(outer.payload()).unwrap();
     let computed = pnet_packet::udp::ipv6_checksum(&udp, &outer.get_source(), &outer.get_destination());
+    udp.get_checksum() == if computed == 0 { 0xffff } else { computed }
+}
+
+/// The same behind the IPv4 header at `ip`.
+fn udp4_checksum_is_right(frame: &[u8], ip: usize) -> bool {
+    let outer = Ipv4Packet::new(&frame[ip..]).unwrap();
+    let udp = UdpPacket::new(outer.payload()).unwrap();
+    let computed = pnet_packet::udp::ipv4_checksum(&udp, &outer.get_source(), &outer.get_destination());
     udp.get_checksum() == if computed == 0 { 0xffff } else { computed }
 }

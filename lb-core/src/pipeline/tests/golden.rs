@@ -208,5 +208,5 @@ fn the_mtu_is_reached_and_never_passed() {
             seen.insert(record);
         }
     }
-    assert_eq!(seen.len(), 20, "backends seen");
+    assert_eq!(seen.len(), 24, "backends seen");
 }

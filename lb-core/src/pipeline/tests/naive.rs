@@ -1,6 +1,7 @@
 //! The header edits once more, slowly: a new packet is built by pnet_packet from the old one's datagram.
 
 use super::*;
+use crate::composition::{Composition, Form, Policy, Vlan};
 use pnet_packet::Packet as _;
 use pnet_packet::ip::IpNextHeaderProtocol;
 use pnet_packet::ipv4::MutableIpv4Packet;
@@ -26,15 +27,70 @@ fn tos(datagram: &[u8], is_v6: bool) -> u8 {
     if is_v6 { datagram[0] << 4 | datagram[1] >> 4 } else { datagram[1] }
 }
 
+/// Any mode as a composition; plain ones have the usual policy.
+fn composition(backend: &BackendSpec) -> Composition {
+    let (form, source) = match backend.mode {
+        Mode::Composed(composition) => return composition,
+        Mode::Ipip { source } => (Form::Ipip, source),
+        Mode::Gue { source, port, variant } => (Form::Gue { port, variant }, source),
+        Mode::Vxlan { source, port, vni, inner_mac } => (Form::Vxlan { port, vni, inner_mac }, source),
+        Mode::L2Dsr => (Form::L2Dsr, backend.address),
+    };
+    Composition { form, source, policy: Policy::default() }
+}
+
 /// Bytes that a mode puts in front of a datagram, from the outer IP header on.
 pub(super) fn overhead(backend: &BackendSpec) -> usize {
     let ip = if backend.address.is_ipv6() { 40 } else { 20 };
-    match backend.mode {
-        Mode::Ipip { .. } => ip,
-        Mode::Gue { variant: GueVariant::Header, .. } => ip + 8 + 4,
-        Mode::Gue { variant: GueVariant::Direct, .. } => ip + 8,
-        Mode::Vxlan { .. } => ip + 8 + 8 + 14,
-        Mode::L2Dsr => 0,
+    match composition(backend).form {
+        Form::Ipip => ip,
+        Form::Gue { variant: GueVariant::Header, .. } => ip + 8 + 4,
+        Form::Gue { variant: GueVariant::Direct, .. } => ip + 8,
+        Form::Gre { key: None } => ip + 4,
+        Form::Gre { key: Some(_) } => ip + 8,
+        Form::Vxlan { .. } | Form::Geneve { inner_mac: Some(_), .. } => ip + 8 + 8 + 14,
+        Form::Geneve { inner_mac: None, .. } => ip + 8 + 8,
+        Form::L2Dsr => 0,
+    }
+}
+
+/// The TTL that a datagram must exceed to be sent on.
+pub(super) fn ttl_spent(backend: &BackendSpec) -> u8 {
+    u8::from(composition(backend).policy.decrement_ttl)
+}
+
+/// The tags of a frame as the policy wants them.
+fn tags(found: &[u8], policy: Vlan) -> Vec<u8> {
+    match policy {
+        Vlan::Keep => found.to_vec(),
+        Vlan::Strip => vec![],
+        Vlan::Set(identifier) => {
+            let priority = if found.is_empty() { 0 } else { found[2] & 0xf0 };
+            vec![0x81, 0x00, priority | (identifier >> 8) as u8, identifier as u8]
+        }
+    }
+}
+
+/// What stands between outer IP header or UDP and the client's datagram; the UDP port, if there is UDP.
+fn shim(form: Form, source_mac: [u8; 6], is_v6: bool) -> (Vec<u8>, Option<u16>) {
+    let (inner_protocol, inner_type) = if is_v6 { (41, [0x86, 0xdd]) } else { (4, [0x08, 0x00]) };
+    let network = |vni: u32| [vni.to_be_bytes()[1], vni.to_be_bytes()[2], vni.to_be_bytes()[3], 0];
+    match form {
+        Form::Ipip | Form::L2Dsr => (vec![], None),
+        Form::Gue { port, variant: GueVariant::Direct } => (vec![], Some(port)),
+        Form::Gue { port, variant: GueVariant::Header } => (vec![0, inner_protocol, 0, 0], Some(port)),
+        Form::Gre { key: None } => ([[0, 0], inner_type].concat(), None),
+        Form::Gre { key: Some(key) } => ([&[0x20, 0][..], &inner_type, &key.to_be_bytes()].concat(), None),
+        Form::Vxlan { vni, port, inner_mac } => {
+            ([&[8, 0, 0, 0][..], &network(vni), &inner_mac, &source_mac, &inner_type].concat(), Some(port))
+        }
+        Form::Geneve { vni, port, inner_mac: None } => {
+            ([&[0, 0][..], &inner_type, &network(vni)].concat(), Some(port))
+        }
+        Form::Geneve { vni, port, inner_mac: Some(inner_mac) } => {
+            let header = [&[0, 0, 0x65, 0x58][..], &network(vni), &inner_mac, &source_mac, &inner_type];
+            (header.concat(), Some(port))
+        }
     }
 }
 
@@ -46,51 +102,76 @@ pub(super) fn encapsulated(
     backend: &BackendSpec,
 ) -> Vec<u8> {
     let (l3, is_v6) = (usize::from(headers.l3_offset), headers.is_v6);
-    let datagram = one_hop_later(&frame[l3..l3 + usize::from(headers.ip_len)], is_v6);
+    let Composition { form, source, policy } = composition(backend);
+    let received = &frame[l3..l3 + usize::from(headers.ip_len)];
+    let datagram = if policy.decrement_ttl { one_hop_later(received, is_v6) } else { received.to_vec() };
     let macs = [backend.egress.next_hop_mac, backend.egress.source_mac].concat();
-    let (inner_protocol, inner_type) = if is_v6 { (41, [0x86, 0xdd]) } else { (4, [0x08, 0x00]) };
-    let (source, shim, port) = match backend.mode {
-        Mode::L2Dsr => {
-            let behind = &frame[l3 + datagram.len()..];
-            return [&macs[..], &frame[12..l3], &datagram, behind].concat();
-        }
-        Mode::Ipip { source } => (source, vec![], None),
-        Mode::Gue { source, port, variant: GueVariant::Direct } => (source, vec![], Some(port)),
-        Mode::Gue { source, port, variant: GueVariant::Header } => {
-            (source, vec![0, inner_protocol, 0, 0], Some(port))
-        }
-        Mode::Vxlan { source, port, vni, inner_mac } => {
-            let vni = vni.to_be_bytes();
-            let header = [8, 0, 0, 0, vni[1], vni[2], vni[3], 0];
-            (source, [&header[..], &inner_mac, &backend.egress.source_mac, &inner_type].concat(), Some(port))
-        }
-    };
-    let payload = [shim, datagram].concat();
+    if matches!(backend.mode, Mode::L2Dsr) {
+        let behind = &frame[l3 + datagram.len()..];
+        return [&macs[..], &frame[12..l3], &datagram, behind].concat();
+    }
+    let link = [macs, tags(&frame[12..l3 - 2], policy.vlan)].concat();
+    if form == Form::L2Dsr {
+        let mut sent = [&link[..], &frame[l3 - 2..l3], &datagram].concat();
+        sent.resize(sent.len().max(60), 0);
+        return sent;
+    }
+    let (shim, port) = shim(form, backend.egress.source_mac, is_v6);
+    let payload = [shim, datagram.clone()].concat();
     let ends = (source, backend.address);
     let tos = tos(&frame[l3..], is_v6);
+    let around = Around {
+        ends,
+        tos: policy.dscp.map_or(tos, |dscp| dscp << 2 | tos & 3),
+        ttl: policy.ttl.unwrap_or(datagram[if is_v6 { 7 } else { 8 }]),
+        protocol: match form {
+            Form::Ipip if is_v6 => 41,
+            Form::Ipip => 4,
+            Form::Gre { .. } => 47,
+            _ => 17,
+        },
+    };
+    let has_checksum = policy.checksum.unwrap_or(backend.address.is_ipv6());
     let packet = match port {
-        None => outer_ip(ends, inner_protocol, tos, hash, &payload),
-        Some(port) => outer_ip(ends, 17, tos, hash, &udp(ends, port, hash, &payload)),
+        None => outer_ip(&around, hash, &payload),
+        Some(port) => outer_ip(&around, hash, &udp(ends, port, hash, has_checksum, &payload)),
     };
     let ethertype = if backend.address.is_ipv6() { [0x86, 0xdd] } else { [0x08, 0x00] };
-    [&macs[..], &frame[12..l3 - 2], &ethertype, &packet].concat()
+    [&link[..], &ethertype, &packet].concat()
 }
 
-fn udp(ends: (IpAddr, IpAddr), port: u16, hash: FlowHash, payload: &[u8]) -> Vec<u8> {
+/// What an outer IP header says.
+struct Around {
+    ends: (IpAddr, IpAddr),
+    tos: u8,
+    ttl: u8,
+    protocol: u8,
+}
+
+fn udp(ends: (IpAddr, IpAddr), port: u16, hash: FlowHash, has_checksum: bool, payload: &[u8]) -> Vec<u8> {
     let mut bytes = [&[0; 8], payload].concat();
     let len = bytes.len() as u16;
     let mut udp = MutableUdpPacket::new(&mut bytes).unwrap();
     udp.set_source(49_152 + (hash.spread % 16_384) as u16);
     udp.set_destination(port);
     udp.set_length(len);
-    if let (IpAddr::V6(source), IpAddr::V6(destination)) = ends {
-        let checksum = pnet_packet::udp::ipv6_checksum(&udp.to_immutable(), &source, &destination);
+    if has_checksum {
+        let checksum = match ends {
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                pnet_packet::udp::ipv6_checksum(&udp.to_immutable(), &source, &destination)
+            }
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                pnet_packet::udp::ipv4_checksum(&udp.to_immutable(), &source, &destination)
+            }
+            _ => panic!("ends of two families"),
+        };
         udp.set_checksum(if checksum == 0 { 0xffff } else { checksum });
     }
     udp.packet().to_vec()
 }
 
-fn outer_ip(ends: (IpAddr, IpAddr), protocol: u8, tos: u8, hash: FlowHash, payload: &[u8]) -> Vec<u8> {
+fn outer_ip(around: &Around, hash: FlowHash, payload: &[u8]) -> Vec<u8> {
+    let Around { ends, tos, ttl, protocol } = *around;
     match ends {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let mut bytes = [&[0; 20], payload].concat();
@@ -102,7 +183,7 @@ fn outer_ip(ends: (IpAddr, IpAddr), protocol: u8, tos: u8, hash: FlowHash, paylo
             ip.set_ecn(tos & 3);
             ip.set_total_length(len);
             ip.set_flags(0b010);
-            ip.set_ttl(64);
+            ip.set_ttl(ttl);
             ip.set_next_level_protocol(IpNextHeaderProtocol(protocol));
             ip.set_source(source);
             ip.set_destination(destination);
@@ -117,7 +198,7 @@ fn outer_ip(ends: (IpAddr, IpAddr), protocol: u8, tos: u8, hash: FlowHash, paylo
             ip.set_flow_label(((hash.spread % (1 << 20)) as u32).max(1));
             ip.set_payload_length(payload.len() as u16);
             ip.set_next_header(IpNextHeaderProtocol(protocol));
-            ip.set_hop_limit(64);
+            ip.set_hop_limit(ttl);
             ip.set_source(source);
             ip.set_destination(destination);
             bytes
@@ -145,10 +226,14 @@ pub(super) fn is_damaged(frame: &[u8], headers: &Headers, key: &crate::flow::Flo
     computed % 0xffff != u16::from_be_bytes([segment[at], segment[at + 1]]) % 0xffff
 }
 
-/// The frame without its outer UDP checksum, if it has one: over IPv6.
-pub(super) fn without_udp_checksum(mut frame: Vec<u8>, l3: usize, backend: &BackendSpec) -> Vec<u8> {
-    if backend.address.is_ipv6() && matches!(backend.mode, Mode::Gue { .. } | Mode::Vxlan { .. }) {
-        frame[l3 + 46..l3 + 48].fill(0);
+/// The frame without its outer UDP checksum, if it has one.
+pub(super) fn without_udp_checksum(mut frame: Vec<u8>, backend: &BackendSpec) -> Vec<u8> {
+    let composition = composition(backend);
+    if composition.form.udp_port().is_some() {
+        let is_tag = |at: usize| [[0x81, 0x00], [0x88, 0xa8]].contains(&[frame[at], frame[at + 1]]);
+        let l3 = 14 + (0..2).map(|tag| 12 + 4 * tag).take_while(|at| is_tag(*at)).count() * 4;
+        let udp = l3 + if backend.address.is_ipv6() { 40 } else { 20 };
+        frame[udp + 6..udp + 8].fill(0);
     }
     frame
 }

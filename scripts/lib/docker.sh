@@ -1,0 +1,124 @@
+# A Docker engine for scripts/docker-test, and base images where no registry can be reached.
+# Sourced, never run; needs say.sh and packages.sh. DOCKER_DIR is where an engine of ours keeps everything.
+
+# docker_up DIR: uses the engine that answers, or starts one with files of its own in DIR. Sets DOCKER and COMPOSE; false
+# with the reason in DOCKER_WHY when none can run here.
+docker_up() {
+	DOCKER_DIR=$1 DOCKER=(docker) DOCKER_PID='' DOCKER_WHY=''
+	export DOCKER_BUILDKIT=1
+	if timeout 20 docker info >/dev/null 2>&1; then
+		say "    the engine that runs: $(docker version --format '{{.Server.Version}}')"
+	else
+		docker_engine_start || return 1
+	fi
+	if "${DOCKER[@]}" compose version >/dev/null 2>&1; then COMPOSE=("${DOCKER[@]}" compose); else COMPOSE=(docker-compose); fi
+	command -v "${COMPOSE[0]}" >/dev/null || {
+		DOCKER_WHY="no docker-compose is installed (apt-get install docker-compose)"
+		return 1
+	}
+}
+
+# No bridge, no rules of netfilter, no change of the host's forwarding: builds use the host's network, containers one
+# bridge that is theirs alone.
+docker_engine_start() {
+	command -v dockerd >/dev/null || {
+		DOCKER_WHY="no Docker engine is installed (apt-get install docker.io)"
+		return 1
+	}
+	mkdir -p "$DOCKER_DIR"
+	export DOCKER_HOST=unix://$DOCKER_DIR/docker.sock
+	# The client of the same package: another one on the path may want a plugin for builds.
+	[[ ! -x /usr/bin/docker ]] || DOCKER=(/usr/bin/docker)
+	dockerd --data-root "$DOCKER_DIR/data" --exec-root "$DOCKER_DIR/exec" --pidfile "$DOCKER_DIR/pid" --host "$DOCKER_HOST" \
+		--bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false --userland-proxy=false \
+		>"$DOCKER_DIR/log" 2>&1 </dev/null &
+	DOCKER_PID=$!
+	local _
+	for _ in {1..150}; do
+		! timeout 5 "${DOCKER[@]}" info >/dev/null 2>&1 || {
+			say "    an engine of our own: $("${DOCKER[@]}" version --format '{{.Server.Version}}'), process $DOCKER_PID"
+			return 0
+		}
+		kill -0 "$DOCKER_PID" 2>/dev/null || break
+		sleep 0.2
+	done
+	DOCKER_WHY="the Docker engine does not start here: $(grep -i 'failed\|error' "$DOCKER_DIR/log" | tail -n 1)"
+	return 1
+}
+
+# docker_down [keep]: stops an engine that docker_up has started, and removes its files unless they are to be kept.
+docker_down() {
+	[[ -n ${DOCKER_PID:-} ]] || return 0
+	kill -TERM "$DOCKER_PID" 2>/dev/null || true
+	local _
+	for _ in {1..150}; do
+		kill -0 "$DOCKER_PID" 2>/dev/null || break
+		sleep 0.2
+	done
+	kill -KILL "$DOCKER_PID" 2>/dev/null || true
+	wait "$DOCKER_PID" 2>/dev/null || true
+	DOCKER_PID=''
+	if [[ ${1:-} == keep ]]; then
+		say "    kept for the next run: $DOCKER_DIR"
+	elif ! grep -q " $DOCKER_DIR/" /proc/self/mounts; then
+		rm -rf "$DOCKER_DIR"
+	else
+		say_bad "    something is still mounted in $DOCKER_DIR: it stays"
+	fi
+}
+
+has_image() { "${DOCKER[@]}" image inspect "$1" >/dev/null 2>&1; }
+
+# docker_bases RUST DEBIAN: sets RUST_IMAGE and DEBIAN_IMAGE to images that are here: the official ones where they can be
+# pulled, or ones made of debootstrap and the toolchain of this machine.
+docker_bases() {
+	RUST_IMAGE=$1 DEBIAN_IMAGE=$2
+	if { has_image "$1" || timeout 300 "${DOCKER[@]}" pull -q "$1" >/dev/null 2>&1; } &&
+		{ has_image "$2" || timeout 300 "${DOCKER[@]}" pull -q "$2" >/dev/null 2>&1; }; then
+		say "    from a registry: $1, $2"
+		return 0
+	fi
+	RUST_IMAGE=guideway-local/$1 DEBIAN_IMAGE=guideway-local/$2
+	has_image "$DEBIAN_IMAGE" || docker_debian "$DEBIAN_IMAGE"
+	has_image "$RUST_IMAGE" || docker_rust "$RUST_IMAGE"
+	say "    no registry answers; made here: $RUST_IMAGE, $DEBIAN_IMAGE"
+}
+
+docker_debian() {
+	local root log=$DOCKER_WORK/debootstrap.log
+	root=$(mktemp -d "$DOCKER_WORK/debian.XXXXXX")
+	debootstrap --variant=minbase --include=ca-certificates bookworm "$root" http://deb.debian.org/debian >"$log" 2>&1 || {
+		tail -n 5 "$log" >&2
+		die "debootstrap failed" "see above; the mirror must be reachable: http://deb.debian.org/debian"
+	}
+	tar -C "$root" --exclude='./var/cache/apt/archives/*.deb' -c . |
+		"${DOCKER[@]}" import --change 'CMD ["/bin/bash"]' - "$1" >/dev/null
+	rm -rf "$root"
+}
+
+# The toolchain that builds this tree, and what cargo has fetched already: the build then needs no crates.io.
+docker_rust() {
+	local registry=${CARGO_HOME:-$HOME/.cargo}/registry
+	tar -C "$(rustc --print sysroot)" --transform 's,^,usr/local/,' -c bin lib libexec |
+		"${DOCKER[@]}" import - guideway-local/toolchain:test >/dev/null
+	mkdir -p "$registry/cache" "$registry/index"
+	tar -C "${registry%/registry}" --transform 's,^,usr/local/cargo/,' -c registry/cache registry/index |
+		"${DOCKER[@]}" import - guideway-local/crates:test >/dev/null
+	docker_build "$1" - <<-DOCKERFILE
+		FROM $DEBIAN_IMAGE
+		RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+		COPY --from=guideway-local/toolchain:test / /
+		COPY --from=guideway-local/crates:test / /
+		ENV CARGO_HOME=/usr/local/cargo PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+	DOCKERFILE
+}
+
+# docker_build TAG ARGUMENT...: with the host's network; the output only when it fails.
+docker_build() {
+	local tag=$1 log=$DOCKER_WORK/build.log
+	shift
+	"${DOCKER[@]}" build --network host -t "$tag" "$@" >"$log" 2>&1 || {
+		tail -n 40 "$log" >&2
+		die "the image $tag cannot be built" "see above"
+	}
+}
