@@ -7,6 +7,8 @@
 # Both images must be of the Debian release whose DPDK (22.11) is linked in. docs/docker.md says how to run it.
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 ARG DEBIAN_IMAGE=debian:bookworm-slim
+# Its /usr/local/cargo/registry is where downloads of crates begin: with all of them in it no crates.io is needed.
+ARG CRATES_IMAGE=scratch
 
 # --- What compiles ---------------------------------------------------------------------------------------------------
 FROM ${RUST_IMAGE} AS toolchain
@@ -17,22 +19,24 @@ RUN apt-get update \
  && mkdir -p /usr/local/cargo/registry
 ENV CARGO_HOME=/usr/local/cargo
 
+FROM ${CRATES_IMAGE} AS crates
+WORKDIR /usr/local/cargo/registry
+
 FROM toolchain AS source
 WORKDIR /src
 COPY . .
 
-# One target folder for both variants: they differ in the last link only. What the base image has of crates.io is where
-# the downloads begin, so that an image with all of them builds without a network.
+# One target folder for both variants: they differ in the last link only.
 FROM source AS build-ci
 ARG PROFILE=release
 RUN --mount=type=cache,target=/src/target,id=guideway-target,sharing=locked \
-    --mount=type=cache,target=/usr/local/cargo/registry,id=guideway-registry,from=toolchain,source=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/usr/local/cargo/registry,id=guideway-registry,from=crates,source=/usr/local/cargo/registry,sharing=locked \
     deploy/docker/build 1 "${PROFILE}" /out
 
 FROM source AS build-full
 ARG PROFILE=release
 RUN --mount=type=cache,target=/src/target,id=guideway-target,sharing=locked \
-    --mount=type=cache,target=/usr/local/cargo/registry,id=guideway-registry,from=toolchain,source=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/usr/local/cargo/registry,id=guideway-registry,from=crates,source=/usr/local/cargo/registry,sharing=locked \
     deploy/docker/build full "${PROFILE}" /out
 
 # --- What runs: a root file system, put together file by file --------------------------------------------------------

@@ -10,6 +10,7 @@ mod tunnel;
 
 use crate::config::model::{Backend, Config, Encap, Pool};
 use crate::doctor::overhead;
+use lb_core::prefix::Prefix;
 pub use script::{render, render_undo};
 use serde::Serialize;
 use std::fmt;
@@ -86,9 +87,9 @@ impl Address {
     }
 }
 
-impl From<IpAddr> for Address {
-    fn from(ip: IpAddr) -> Self {
-        Self { ip, length: if ip.is_ipv6() { 128 } else { 32 } }
+impl From<Prefix> for Address {
+    fn from(prefix: Prefix) -> Self {
+        Self { ip: prefix.first(), length: prefix.len() }
     }
 }
 

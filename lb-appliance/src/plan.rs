@@ -3,10 +3,13 @@
 //! The core knows numbers, operators know names; this is the one place that knows both. The plan depends
 //! on the configuration and on two facts that only an open port can tell: its MAC and its MTU.
 
-use crate::config::model::{self, Config, Encap};
+use crate::config::model::{self, Config, Encap, PortRange};
 use lb_core::clock::Timeouts;
 use lb_core::composition::{Composition, Form, Policy};
-use lb_core::spec::{BackendSpec, BackendState, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Spec};
+use lb_core::spec::{
+    ANY_PROTOCOL, BackendSpec, BackendState, Egress, GueVariant, Mode, PoolSpec, QuicSpec, SelectionSpec,
+    ServerIdSpec, ServiceSpec, SliceSpec, Spec,
+};
 use lb_core::tables::RecordOwner;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -80,19 +83,7 @@ impl Plan {
                 .map(|backend| backend_spec(config, pool, backend, ports))
                 .collect(),
         });
-        let services = config.vips.iter().map(|vip| ServiceSpec {
-            addresses: vip.addresses.clone(),
-            ports: match &vip.ports {
-                model::VipPorts::Any => Vec::new(),
-                model::VipPorts::List(ports) => ports.clone(),
-            },
-            protocol: match vip.protocol {
-                model::Protocol::Tcp => lb_core::wire::PROTOCOL_TCP,
-                model::Protocol::Udp => lb_core::wire::PROTOCOL_UDP,
-            },
-            pool: vip.pool,
-            is_tracked: vip.sessions == model::Sessions::Tracked,
-        });
+        let services = config.vips.iter().map(|vip| service_spec(config, vip));
         let connections = &config.forwarding.connections;
         let spec = Spec {
             seed: config.forwarding.maglev.seed,
@@ -130,6 +121,53 @@ fn names(config: &Config) -> Names {
 /// Whole seconds, as the connection table counts them; validation holds timeouts to 1 s - 9 h.
 fn ticks(timeout: Duration) -> u16 {
     u16::try_from(timeout.as_secs()).unwrap_or(u16::MAX).clamp(1, lb_core::clock::TIMEOUT_TICKS_MAX)
+}
+
+fn service_spec(config: &Config, vip: &model::Vip) -> ServiceSpec {
+    let all = match &vip.ports {
+        model::VipPorts::Any => &[][..],
+        model::VipPorts::List(ports) => ports,
+    };
+    let (singles, ranges): (Vec<PortRange>, Vec<PortRange>) =
+        all.iter().partition(|ports| ports.low == ports.high);
+    ServiceSpec {
+        addresses: vip.addresses.clone(),
+        ports: singles.iter().map(|ports| ports.low).collect(),
+        ranges: ranges.iter().map(|ports| (ports.low, ports.high)).collect(),
+        protocol: match vip.protocol {
+            model::Protocol::Tcp => lb_core::wire::PROTOCOL_TCP,
+            model::Protocol::Udp => lb_core::wire::PROTOCOL_UDP,
+            model::Protocol::Sctp => lb_core::wire::PROTOCOL_SCTP,
+            model::Protocol::Any => ANY_PROTOCOL,
+        },
+        pool: vip.pool,
+        is_tracked: vip.sessions == model::Sessions::Tracked,
+        selection: selection(config, vip),
+    }
+}
+
+/// Validation has seen that slices name backends and that every backend has a server ID where they are asked for.
+fn selection(config: &Config, vip: &model::Vip) -> SelectionSpec {
+    let backends = config.pools.get(vip.pool).map_or(&[][..], |pool| &pool.backends);
+    let slice = |slice: &model::Slice| {
+        let backend = backends.iter().position(|backend| backend.name == slice.backend)?;
+        Some(SliceSpec { low: slice.ports.low, high: slice.ports.high, backend })
+    };
+    let quic = |ids: &model::QuicIds| QuicSpec {
+        config_id: ids.config_id,
+        nonce_len: ids.nonce_length,
+        is_length_encoded: ids.length_encoded,
+        key: ids.key.as_ref().map(|key| key.0),
+    };
+    SelectionSpec {
+        hash: vip.hash,
+        slices: vip.slices.iter().filter_map(slice).collect(),
+        server_ids: vip.server_id.as_ref().map(|ids| ServerIdSpec {
+            quic: ids.quic.iter().map(quic).collect(),
+            tcp_option: ids.tcp_option,
+            ids: backends.iter().map(|backend| backend.server_id.clone().unwrap_or_default()).collect(),
+        }),
+    }
 }
 
 fn backend_spec(
@@ -200,3 +238,6 @@ fn form(encap: Encap, backend: &model::Backend) -> Form {
         Encap::L2Dsr => Form::L2Dsr,
     }
 }
+
+#[cfg(test)]
+mod tests;

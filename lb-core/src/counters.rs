@@ -117,6 +117,12 @@ pub struct WorkerCounters {
     pub entries: Counter,
     /// Gauge: entries that fit.
     pub capacity: Counter,
+    /// Packets that went where their server ID says.
+    pub id_routed: Counter,
+    /// Packets with a connection ID that no configuration can read.
+    pub id_unroutable: Counter,
+    /// Packets with a server ID that no live backend has.
+    pub id_unknown: Counter,
     /// Per record.
     pub records: Indexed<RecordCounters>,
     /// Per service number: drops after the service was known.
@@ -145,6 +151,9 @@ impl WorkerCounters {
             expirations: Counter::default(),
             entries: Counter::default(),
             capacity: Counter::default(),
+            id_routed: Counter::default(),
+            id_unroutable: Counter::default(),
+            id_unknown: Counter::default(),
             records: Indexed::zeroed(records),
             service_drops: Indexed::zeroed(services),
         }

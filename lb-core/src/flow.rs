@@ -9,9 +9,9 @@ pub struct FlowKey {
     pub source: IpAddr,
     /// Where it goes: the VIP.
     pub destination: IpAddr,
-    /// TCP or UDP source port.
+    /// Source port; 0 of protocols without ports.
     pub source_port: u16,
-    /// TCP or UDP destination port.
+    /// Destination port; 0 of protocols without ports.
     pub destination_port: u16,
     /// IP protocol number.
     pub protocol: u8,

@@ -11,8 +11,9 @@ use crate::flow::FlowKey;
 use crate::reason::{DropReason, PuntReason};
 use crate::wire::{
     ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN, IPV4_LEN, IPV6_LEN,
-    NEXT_AUTHENTICATION, NEXT_DESTINATION, NEXT_FRAGMENT, NEXT_HOP_BY_HOP, NEXT_ROUTING, PROTOCOL_TCP,
-    PROTOCOL_UDP, TCP_LEN, UDP_LEN, VLAN_TAG_LEN, be16,
+    NEXT_AUTHENTICATION, NEXT_DESTINATION, NEXT_FRAGMENT, NEXT_HOP_BY_HOP, NEXT_ROUTING, PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, SCTP_LEN, TCP_LEN, UDP_LEN, VLAN_TAG_LEN,
+    be16,
 };
 use std::net::IpAddr;
 
@@ -21,18 +22,18 @@ const VLAN_TAGS_MAX: usize = 2;
 /// IPv6 extension headers walked before a packet is given up as unsupported (RFC 8504 section 5.3).
 const EXTENSIONS_MAX: usize = 8;
 
-/// What is known of a TCP or UDP packet after parsing. Offsets are in bytes from the start of the frame.
+/// What is known of a packet with a flow after parsing. Offsets are in bytes from the start of the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
     /// Length of the IP datagram, bytes. Ethernet padding is beyond it.
     pub ip_len: u16,
-    /// Where the TCP or UDP header starts.
+    /// Where the transport header starts.
     pub l4_offset: u16,
     /// Where the IP header starts.
     pub l3_offset: u8,
     /// IP protocol of the transport header.
     pub protocol: u8,
-    /// TCP flags, 0 for UDP.
+    /// TCP flags, 0 of all others.
     pub tcp_flags: u8,
     /// TTL or hop limit as received.
     pub ttl: u8,
@@ -198,17 +199,16 @@ fn finish(ip: &[u8], parsed: IpHeaders, l3_offset: usize) -> Result<(Headers, Fl
     let l4_len = match protocol {
         PROTOCOL_TCP => TCP_LEN,
         PROTOCOL_UDP => UDP_LEN,
-        _ => return Err(NoFlow::Punt(PuntReason::NoVip)),
+        PROTOCOL_SCTP => SCTP_LEN,
+        // 0 is a header of IPv6 that was walked over, and nothing that IPv4 has.
+        PROTOCOL_ICMP | PROTOCOL_ICMPV6 | NEXT_HOP_BY_HOP => return Err(NoFlow::Punt(PuntReason::NoVip)),
+        // By its addresses alone, if a VIP serves any protocol.
+        _ => 0,
     };
     let transport = ip[..usize::from(ip_len)].get(l4..l4 + l4_len).ok_or(DropReason::Malformed)?;
     let (source, destination) = FlowKey::addresses(ip, is_v6).ok_or(DropReason::Malformed)?;
-    let key = FlowKey {
-        source,
-        destination,
-        source_port: u16::from_be_bytes(*bytes(transport, 0)),
-        destination_port: u16::from_be_bytes(*bytes(transport, 2)),
-        protocol,
-    };
+    let port = |at| if l4_len == 0 { 0 } else { u16::from_be_bytes(*bytes(transport, at)) };
+    let key = FlowKey { source, destination, source_port: port(0), destination_port: port(2), protocol };
     let headers = Headers {
         ip_len,
         // At most 22 + 65,535 bytes: an offset that does not fit is beyond any frame that a port takes.

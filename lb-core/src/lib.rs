@@ -25,12 +25,14 @@ pub mod indexed;
 pub mod maglev;
 pub mod packet;
 pub mod pipeline;
+pub mod prefix;
 pub mod probe_route;
 pub mod publish;
 pub mod reason;
 pub mod record;
 #[cfg(test)]
 mod sample;
+pub mod server_id;
 pub mod service;
 pub mod slow_start;
 pub mod spec;

@@ -11,6 +11,7 @@ mod inspect;
 mod misses;
 mod parse;
 mod rest;
+mod select;
 mod set;
 
 use crate::clock::Tick;

@@ -115,7 +115,7 @@ pub struct Record {
 
 const _: () = assert!(size_of::<Record>() == 64);
 
-/// What VXLAN and composed encapsulations need beyond the record. All zero for the others.
+/// What is wanted beyond the record where a packet is served by itself, and by VXLAN and composed encapsulations.
 #[derive(Clone, Debug, Default, FromZeros)]
 pub struct RecordTail {
     /// Headers between the outer IP header and the client's datagram, UDP included, with zeroes where the packet
@@ -125,6 +125,11 @@ pub struct RecordTail {
     pub(crate) sum: u16,
     /// The edit of a composed encapsulation.
     pub(crate) recipe: Recipe,
+    /// Longest client datagram that fits the way out, bytes, where that of the record is 0 to keep packets out of the
+    /// loops.
+    pub(crate) inner_max: u16,
+    /// Packets with an entry for the record may belong to another backend all the same.
+    pub(crate) overrules_entries: bool,
 }
 
 /// Longest [`RecordTail::shim`], bytes: UDP, VXLAN or Geneve, inner Ethernet.
@@ -241,7 +246,7 @@ impl RecordTail {
             Mode::Composed(composition) => Recipe::new(&composition, backend.address.is_ipv6()),
             _ => Recipe::default(),
         };
-        Self { shim, sum, recipe }
+        Self { shim, sum, recipe, ..Self::default() }
     }
 
     /// Bytes that a composed encapsulation adds; 0 of the others.

@@ -1,9 +1,18 @@
 //! Which service an address, port and protocol belong to.
 //!
-//! Asked only for the first packet of a flow; hits in the connection table imply the answer. Open
-//! addressing at a load of at most a quarter; a service with any port is found by a second look-up.
+//! Asked only for the first packet of a flow; hits in the connection table imply the answer. Exact triples come
+//! first, by open addressing at a load of at most a quarter; a service with any port is found by a second look-up.
+//! Prefixes, ranges of ports and services of any protocol are in [`layers`], which nobody looks at who has none.
+//!
+//! Precedence: the longest prefix, then an exact port before a range before any port, then a protocol before any.
+//! An exact triple is all three at once, so its table may be asked first.
 
-use std::net::IpAddr;
+pub mod layers;
+
+use crate::prefix::Prefix;
+use crate::spec::ANY_PROTOCOL;
+use layers::{Layers, Ports};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Index of a service in [`crate::tables::Tables`].
 pub type ServiceIndex = u16;
@@ -59,43 +68,49 @@ impl Key for WideKey {
     }
 }
 
-/// Keys of one family and the services that they lead to, side by side.
+/// Keys of one family and what they lead to, side by side.
 #[derive(Clone, Debug)]
-struct Places<K> {
-    places: Box<[(K, ServiceIndex)]>,
+struct Places<K, V = ServiceIndex> {
+    places: Box<[(K, V)]>,
     shift: u32,
     len: usize,
 }
 
-impl<K: Key> Places<K> {
+impl<K: Key, V: Copy + Default> Places<K, V> {
     fn with_capacity(entries: usize) -> Self {
         let slots = (entries.max(1) * 4).next_power_of_two();
         Self {
-            places: vec![(K::FREE, 0); slots].into_boxed_slice(),
+            places: vec![(K::FREE, V::default()); slots].into_boxed_slice(),
             shift: 64 - slots.trailing_zeros(),
             len: 0,
         }
     }
 
-    fn put(&mut self, key: K, service: ServiceIndex) {
-        assert!(self.len * 2 < self.places.len(), "capacity is counted before");
+    fn put(&mut self, key: K, value: V) {
+        if (self.len + 1) * 4 > self.places.len() {
+            let mut larger = Self::with_capacity((self.len + 1) * 2);
+            for (key, value) in self.places.iter().filter(|(key, _)| *key != K::FREE) {
+                larger.put(*key, *value);
+            }
+            *self = larger;
+        }
         let mask = self.places.len() - 1;
         let mut slot = (key.hash() >> self.shift) as usize;
         while self.places[slot].0 != K::FREE {
             slot = (slot + 1) & mask;
         }
-        self.places[slot] = (key, service);
+        self.places[slot] = (key, value);
         self.len += 1;
     }
 
     #[inline(always)]
-    fn get(&self, key: K) -> Option<ServiceIndex> {
+    fn get(&self, key: K) -> Option<V> {
         let mut slot = (key.hash() >> self.shift) as usize;
         loop {
             // Never out of range; a table of 2^64 places is none.
-            let (found, service) = *self.places.get(slot)?;
+            let (found, value) = *self.places.get(slot)?;
             if found == key {
-                return Some(service);
+                return Some(value);
             }
             if found == K::FREE {
                 return None;
@@ -112,41 +127,77 @@ pub struct Duplicate {
     pub service: ServiceIndex,
 }
 
-/// A hash table from (address, port, protocol) to service.
+/// Where a packet is looked for that is in no exact table.
+#[derive(Clone, Debug)]
+enum Behind {
+    Nothing,
+    /// At the same address, under port 0.
+    AnyPort,
+    Layers,
+}
+
+/// From address, port and protocol to service.
 #[derive(Clone, Debug)]
 pub struct ServiceTable {
     v4: Places<u64>,
     v6: Places<WideKey>,
-    has_any_port: bool,
+    behind: Behind,
+    /// All that is not one address, one port and one protocol, whether anybody asks here or not.
+    layers: Layers,
 }
 
-/// Protocol 255 is reserved (IANA) and marks an address that some service has.
-const PRESENCE: u8 = 255;
+/// Marks an address that some service has: protocol 255 is reserved (IANA), and only packets of protocols with ports
+/// are looked for with a port.
+const PRESENCE: (u16, u8) = (1, 255);
 
 impl ServiceTable {
-    /// An empty table with room for `entries` (address, port, protocol) triples.
+    /// An empty table with room for `entries` (address, port, protocol) triples; it grows beyond.
     pub fn with_capacity(entries: usize) -> Self {
         // Twice: each address may take one more entry that marks its presence.
         let capacity = entries * 2;
-        Self { v4: Places::with_capacity(capacity), v6: Places::with_capacity(capacity), has_any_port: false }
+        Self {
+            v4: Places::with_capacity(capacity),
+            v6: Places::with_capacity(capacity),
+            behind: Behind::Nothing,
+            layers: Layers::new(),
+        }
     }
 
-    /// Adds a triple; `port` `None` is any port.
+    /// Adds an entry; `protocol` may be [`ANY_PROTOCOL`].
+    ///
+    /// # Errors
+    /// [`Duplicate`]: somebody has the same prefix, protocol and ports, or a range that overlaps.
     pub fn insert(
         &mut self,
-        address: IpAddr,
-        port: Option<u16>,
+        prefix: Prefix,
+        ports: Ports,
         protocol: u8,
         service: ServiceIndex,
     ) -> Result<(), Duplicate> {
-        self.has_any_port |= port.is_none();
-        let port = port.unwrap_or(0);
-        if let Some(found) = self.get(address, port, protocol) {
-            return Err(Duplicate { service: found });
+        let single = prefix.single().filter(|_| protocol != ANY_PROTOCOL);
+        match (single, ports) {
+            (Some(address), Ports::One(port)) if port != 0 => {
+                if let Some(found) = self.get(address, port, protocol) {
+                    return Err(Duplicate { service: found });
+                }
+                self.put(address, port, protocol, service);
+            }
+            _ => self.layers.insert(prefix, ports, protocol, service)?,
         }
-        self.put(address, port, protocol, service);
-        if self.any_at(address).is_none() {
-            self.put(address, 0, PRESENCE, service);
+        match (single, ports) {
+            (Some(_), Ports::One(_)) => {}
+            (Some(address), Ports::Any) => {
+                self.put(address, 0, protocol, service);
+                if matches!(self.behind, Behind::Nothing) {
+                    self.behind = Behind::AnyPort;
+                }
+            }
+            _ => self.behind = Behind::Layers,
+        }
+        if let Some(address) = prefix.single()
+            && self.get(address, PRESENCE.0, PRESENCE.1).is_none()
+        {
+            self.put(address, PRESENCE.0, PRESENCE.1, service);
         }
         Ok(())
     }
@@ -165,7 +216,7 @@ impl ServiceTable {
         }
     }
 
-    /// The service of a packet: exact port first, then any port.
+    /// The service of a packet; port 0 for protocols without ports.
     #[inline]
     pub fn find(&self, address: IpAddr, port: u16, protocol: u8) -> Option<ServiceIndex> {
         match address {
@@ -177,69 +228,38 @@ impl ServiceTable {
     /// As [`Self::find`], for an IPv4 address in host order.
     #[inline(always)]
     pub fn find_v4(&self, address: u32, port: u16, protocol: u8) -> Option<ServiceIndex> {
-        self.exact_or_any(port, |port| self.v4.get(key_v4(address, port, protocol)))
+        let layers = || self.layers.find(Ipv4Addr::from_bits(address).into(), port, protocol);
+        self.exact_or_behind(port, |port| self.v4.get(key_v4(address, port, protocol)), layers)
     }
 
     /// As [`Self::find`], for an IPv6 address in host order.
     #[inline(always)]
     pub fn find_v6(&self, address: u128, port: u16, protocol: u8) -> Option<ServiceIndex> {
-        self.exact_or_any(port, |port| self.v6.get(WideKey::new(address, port, protocol)))
+        let layers = || self.layers.find(Ipv6Addr::from_bits(address).into(), port, protocol);
+        self.exact_or_behind(port, |port| self.v6.get(WideKey::new(address, port, protocol)), layers)
     }
 
     #[inline(always)]
-    fn exact_or_any(&self, port: u16, get: impl Fn(u16) -> Option<ServiceIndex>) -> Option<ServiceIndex> {
+    fn exact_or_behind(
+        &self,
+        port: u16,
+        get: impl Fn(u16) -> Option<ServiceIndex>,
+        layers: impl FnOnce() -> Option<ServiceIndex>,
+    ) -> Option<ServiceIndex> {
         // Port 0 is legal on the wire but stands for "any" here, and such a service serves it too.
         let exact = if port == 0 { None } else { get(port) };
-        match exact {
-            None if self.has_any_port => get(0),
-            found => found,
+        match (exact, &self.behind) {
+            (None, Behind::AnyPort) => get(0),
+            (None, Behind::Layers) => layers(),
+            (found, _) => found,
         }
     }
 
     /// Some service that has this address, whatever the port.
     pub fn any_at(&self, address: IpAddr) -> Option<ServiceIndex> {
-        self.get(address, 0, PRESENCE)
+        self.get(address, PRESENCE.0, PRESENCE.1).or_else(|| self.layers.any_at(address))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::HashMap;
-
-    fn address(index: u8) -> IpAddr {
-        if index.is_multiple_of(2) {
-            IpAddr::from([203, 0, 113, index / 2])
-        } else {
-            let mut bytes = [0; 16];
-            bytes[..2].copy_from_slice(&[0x20, 0x01]);
-            bytes[15] = index / 2;
-            IpAddr::from(bytes)
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn agrees_with_a_map(
-            entries in prop::collection::vec((0u8..12, prop::option::of(1u16..6), 6u8..8), 0..40),
-            asked in prop::collection::vec((0u8..14, 0u16..7, 6u8..9), 0..100),
-        ) {
-            let mut table = ServiceTable::with_capacity(entries.len());
-            let mut map = HashMap::new();
-            for (index, (at, port, protocol)) in entries.into_iter().enumerate() {
-                let known = map.get(&(at, port, protocol)).copied();
-                let result = table.insert(address(at), port, protocol, index as u16);
-                prop_assert_eq!(result.err().map(|duplicate| duplicate.service), known);
-                map.entry((at, port, protocol)).or_insert(index as u16);
-            }
-            for (at, port, protocol) in asked {
-                let exact = map.get(&(at, Some(port), protocol)).filter(|_| port != 0);
-                let expected = exact.or_else(|| map.get(&(at, None, protocol))).copied();
-                prop_assert_eq!(table.find(address(at), port, protocol), expected);
-                let is_present = map.keys().any(|(known, ..)| *known == at);
-                prop_assert_eq!(table.any_at(address(at)).is_some(), is_present);
-            }
-        }
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@
 use crate::clock::Timeouts;
 use crate::composition::Composition;
 use crate::maglev::Member;
+use crate::prefix::Prefix;
 use crate::record::OUTER_TTL;
 use std::net::IpAddr;
 
@@ -170,17 +171,98 @@ impl Mode {
     }
 }
 
+/// Protocol of services that take every IP protocol. The hop-by-hop options that have this number are never the
+/// protocol of a packet.
+pub const ANY_PROTOCOL: u8 = 0;
+
 /// One VIP.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ServiceSpec {
-    /// Its addresses, of any family.
-    pub addresses: Vec<IpAddr>,
-    /// Its ports; empty means any.
+    /// Its addresses and prefixes, of any family.
+    pub addresses: Vec<Prefix>,
+    /// Its ports. With none here and in `ranges`: any.
     pub ports: Vec<u16>,
-    /// IP protocol.
+    /// IP protocol, or [`ANY_PROTOCOL`].
     pub protocol: u8,
     /// Index of the pool.
     pub pool: usize,
     /// False: no connection entries, Maglev alone decides.
     pub is_tracked: bool,
+    /// Ranges of its ports, first and last.
+    pub ranges: Vec<(u16, u16)>,
+    /// How the backend of a new flow is found.
+    pub selection: SelectionSpec,
+}
+
+/// How the backend of a new flow is found. The default is Maglev by the 5-tuple.
+#[derive(Clone, Debug, Default)]
+pub struct SelectionSpec {
+    /// What Maglev sees of a packet.
+    pub hash: HashFields,
+    /// Ports that belong to one backend each; whoever has slices has no others.
+    pub slices: Vec<SliceSpec>,
+    /// Packets that name their server.
+    pub server_ids: Option<ServerIdSpec>,
+}
+
+/// What Maglev sees of a packet. The connection entry is that of the 5-tuple, whatever this is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashFields {
+    /// Addresses, ports and protocol.
+    #[default]
+    FiveTuple,
+    /// The first bits of the source address alone, so many of IPv4 and so many of IPv6.
+    Source {
+        /// 1 to 32.
+        ipv4: u8,
+        /// 1 to 128.
+        ipv6: u8,
+    },
+}
+
+/// Ports of one backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceSpec {
+    /// First port.
+    pub low: u16,
+    /// Last port.
+    pub high: u16,
+    /// Index in the pool.
+    pub backend: usize,
+}
+
+/// Where packets of a service name their server.
+#[derive(Clone, Debug, Default)]
+pub struct ServerIdSpec {
+    /// Configurations of QUIC connection IDs, each with a number of its own.
+    pub quic: Vec<QuicSpec>,
+    /// In a TCP option, as katran's.
+    pub tcp_option: bool,
+    /// The server IDs by backend of the pool, all of one length.
+    pub ids: Vec<Vec<u8>>,
+}
+
+/// One configuration of draft-ietf-quic-load-balancers.
+#[derive(Clone)]
+pub struct QuicSpec {
+    /// Its number, 0 to 6: the upper three bits of a connection ID's first octet.
+    pub config_id: u8,
+    /// Octets of the nonce, 4 to 18.
+    pub nonce_len: u8,
+    /// The lower five bits of the first octet are the number of octets behind it.
+    pub is_length_encoded: bool,
+    /// AES-128 key; `None`: in the clear.
+    pub key: Option<[u8; 16]>,
+}
+
+impl std::fmt::Debug for QuicSpec {
+    /// Without the key.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("QuicSpec")
+            .field("config_id", &self.config_id)
+            .field("nonce_len", &self.nonce_len)
+            .field("is_length_encoded", &self.is_length_encoded)
+            .field("is_encrypted", &self.key.is_some())
+            .finish()
+    }
 }

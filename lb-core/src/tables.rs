@@ -5,6 +5,7 @@
 
 mod layout;
 mod maglevs;
+mod select;
 
 use crate::clock::Timeouts;
 use crate::flow::FlowKey;
@@ -12,11 +13,14 @@ use crate::hash::{FlowHash, FlowHasher};
 use crate::indexed::Indexed;
 use crate::maglev::{MaglevError, MaglevTable};
 use crate::record::{Record, RecordTail};
+use crate::service::layers::Ports;
 use crate::service::{Duplicate, ServiceIndex, ServiceTable};
 use crate::spec::{RECORDS_MAX, Spec};
 use crate::verdict::RecordIndex;
 pub use layout::Layout;
 use maglevs::{Built, Origin};
+use select::Selection;
+pub use select::{By, Choice, IdOutcome};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -51,6 +55,8 @@ pub struct Tables {
     service_table: ServiceTable,
     /// By service number; numbers without a service are never asked for.
     services: Box<[Service]>,
+    /// By service number, of special services.
+    selections: Box<[Option<Box<Selection>>]>,
     maglev: Box<[Built]>,
     /// Record numbers of all services, each service's in the order of its pool.
     backends: Box<[RecordIndex]>,
@@ -134,6 +140,7 @@ impl Tables {
             timeouts: spec.timeouts,
             service_table: build_service_table(spec, &layout)?,
             services: Box::default(),
+            selections: Box::default(),
             maglev: maglevs::build(spec, previous)?,
             backends: Box::default(),
             records: Indexed::zeroed(0),
@@ -155,6 +162,7 @@ impl Tables {
         }
         let count = layout.services.iter().max().map_or(0, |last| usize::from(*last) + 1);
         let mut services = vec![Service::default(); count];
+        let mut selections = vec![None; count];
         let mut owners = vec![None; used];
         let mut records = vec![Record::DEAD; used];
         let mut tails = vec![RecordTail::default(); used];
@@ -165,8 +173,16 @@ impl Tables {
             if own.len() != pool.backends.len() {
                 return Err(TablesError::Layout { service });
             }
-            services[usize::from(layout.services[service])] =
-                Service { pool: wanted.pool as u32, first, is_tracked: wanted.is_tracked, is_special: false };
+            let selection = Selection::new(&wanted.selection, own);
+            let overrules = selection.as_ref().is_some_and(|selection| selection.overrules_entries());
+            let place = usize::from(layout.services[service]);
+            services[place] = Service {
+                pool: wanted.pool as u32,
+                first,
+                is_tracked: wanted.is_tracked,
+                is_special: selection.is_some(),
+            };
+            selections[place] = selection;
             first += own.len() as u32;
             for ((backend, backend_spec), number) in pool.backends.iter().enumerate().zip(own) {
                 let number = usize::from(*number);
@@ -176,9 +192,16 @@ impl Tables {
                 }
                 records[number] = Record::new(backend_spec);
                 tails[number] = RecordTail::new(backend_spec);
+                tails[number].inner_max = records[number].inner_max;
+                if overrules {
+                    // Nothing fits, so every packet leaves the loop over the hits.
+                    records[number].inner_max = 0;
+                    tails[number].overrules_entries = true;
+                }
             }
         }
         self.services = services.into();
+        self.selections = selections.into();
         self.backends = numbers().collect();
         self.records = Indexed::from_values(records);
         self.tails = Indexed::from_values(tails);
@@ -298,13 +321,14 @@ fn build_service_table(spec: &Spec, layout: &Layout) -> Result<ServiceTable, Tab
         if position.insert(number, index).is_some() || layout.records.len() != spec.services.len() {
             return Err(TablesError::Layout { service: index });
         }
-        let ports: Vec<Option<u16>> = match service.ports.as_slice() {
-            [] => vec![None],
-            ports => ports.iter().copied().map(Some).collect(),
-        };
+        let ranges = service.ranges.iter().map(|(low, high)| Ports::Range(*low, *high));
+        let mut ports: Vec<Ports> = service.ports.iter().copied().map(Ports::One).chain(ranges).collect();
+        if ports.is_empty() {
+            ports.push(Ports::Any);
+        }
         for address in &service.addresses {
-            for port in &ports {
-                table.insert(*address, *port, service.protocol, number).map_err(
+            for one in &ports {
+                table.insert(*address, *one, service.protocol, number).map_err(
                     |Duplicate { service: other }| TablesError::Duplicate {
                         service: index,
                         other: position.get(&other).copied().unwrap_or(index),

@@ -50,6 +50,15 @@ pub const PROTOCOL_IPV6: u8 = 41;
 /// IP protocol: GRE (RFC 2784).
 pub const PROTOCOL_GRE: u8 = 47;
 
+/// Length of an SCTP common header, bytes (RFC 9260 section 3.1): its ports lie where those of TCP and UDP do.
+pub const SCTP_LEN: usize = 12;
+/// IP protocol: SCTP.
+pub const PROTOCOL_SCTP: u8 = 132;
+/// IP protocol: ICMP.
+pub const PROTOCOL_ICMP: u8 = 1;
+/// IPv6 next header: ICMPv6.
+pub const PROTOCOL_ICMPV6: u8 = 58;
+
 /// IPv6 next header: hop-by-hop options.
 pub const NEXT_HOP_BY_HOP: u8 = 0;
 /// IPv6 next header: routing.

@@ -69,10 +69,11 @@ docker_down() {
 
 has_image() { "${DOCKER[@]}" image inspect "$1" >/dev/null 2>&1; }
 
-# docker_bases RUST DEBIAN: sets RUST_IMAGE and DEBIAN_IMAGE to images that are here: the official ones where they can be
-# pulled, or ones made of debootstrap and the toolchain of this machine.
+# docker_bases RUST DEBIAN: sets RUST_IMAGE, DEBIAN_IMAGE and CRATES_IMAGE to images that are here: the official ones where
+# they can be pulled, or ones made of debootstrap, the toolchain of this machine and what cargo has fetched.
 docker_bases() {
-	RUST_IMAGE=$1 DEBIAN_IMAGE=$2
+	RUST_IMAGE=$1 DEBIAN_IMAGE=$2 CRATES_IMAGE=guideway-local/crates:test
+	docker_crates "$CRATES_IMAGE"
 	if { has_image "$1" || timeout 300 "${DOCKER[@]}" pull -q "$1" >/dev/null 2>&1; } &&
 		{ has_image "$2" || timeout 300 "${DOCKER[@]}" pull -q "$2" >/dev/null 2>&1; }; then
 		say "    from a registry: $1, $2"
@@ -96,19 +97,26 @@ docker_debian() {
 	rm -rf "$root"
 }
 
-# The toolchain that builds this tree, and what cargo has fetched already: the build then needs no crates.io.
+# What cargo has fetched for this tree: the build needs no crates.io. Where one is reached, by whom this machine trusts.
+docker_crates() {
+	local home=${CARGO_HOME:-$HOME/.cargo} certificates=/etc/ssl/certs/ca-certificates.crt seed=$DOCKER_WORK/crates
+	# shellcheck disable=SC2154 # the caller's
+	cargo fetch --quiet --locked --manifest-path "$repository/Cargo.toml" ||
+		say "    not all crates can be fetched here; the build will try"
+	mkdir -p "$home/registry/cache" "$home/registry/index" "$seed/registry"
+	[[ ! -f $certificates ]] || cp "$certificates" "$seed/registry/"
+	tar --transform 's,^,usr/local/cargo/,' -c -C "$home" registry/cache registry/index -C "$seed" registry |
+		"${DOCKER[@]}" import - "$1" >/dev/null
+}
+
+# The toolchain that builds this tree.
 docker_rust() {
-	local registry=${CARGO_HOME:-$HOME/.cargo}/registry
 	tar -C "$(rustc --print sysroot)" --transform 's,^,usr/local/,' -c bin lib libexec |
 		"${DOCKER[@]}" import - guideway-local/toolchain:test >/dev/null
-	mkdir -p "$registry/cache" "$registry/index"
-	tar -C "${registry%/registry}" --transform 's,^,usr/local/cargo/,' -c registry/cache registry/index |
-		"${DOCKER[@]}" import - guideway-local/crates:test >/dev/null
 	docker_build "$1" - <<-DOCKERFILE
 		FROM $DEBIAN_IMAGE
 		RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 		COPY --from=guideway-local/toolchain:test / /
-		COPY --from=guideway-local/crates:test / /
 		ENV CARGO_HOME=/usr/local/cargo PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 	DOCKERFILE
 }

@@ -167,6 +167,7 @@ lab_nginx() {
 			client_body_temp_path $site/body; proxy_temp_path $site/proxy; fastcgi_temp_path $site/fastcgi;
 			uwsgi_temp_path $site/uwsgi; scgi_temp_path $site/scgi;
 			client_max_body_size 64m;
+			server { listen 127.0.0.1:8081; access_log off; return 200; }
 			server {
 				listen 80 backlog=4096;
 				listen [::]:80 ipv6only=on backlog=4096;
@@ -174,6 +175,12 @@ lab_nginx() {
 				add_header X-Backend web-$number always;
 				location = /big { default_type application/octet-stream; }
 				location / { default_type text/plain; return 200 "web-$number\n"; }
+				# Answered when all of the body is there, and not before.
+				location = /post {
+					proxy_pass http://127.0.0.1:8081/;
+					proxy_pass_request_body off;
+					proxy_set_header Content-Length "";
+				}
 			}
 		}
 	NGINX

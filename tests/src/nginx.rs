@@ -15,6 +15,8 @@ pub struct Request {
     pub server: String,
     /// The HTTP status of the answer.
     pub status: u16,
+    /// What it has read of the request, header and body, bytes.
+    pub length: usize,
 }
 
 /// One web server.
@@ -76,8 +78,14 @@ impl Nginx {
 }
 
 fn parse_line(line: &str) -> Request {
-    let mut words = line.split(' ');
-    let mut next = || words.next().unwrap_or_else(|| panic!("access log line too short: {line}"));
-    let (client, server) = (next().to_owned(), next().to_owned());
-    Request { client, server, status: next().parse().expect("HTTP status") }
+    let words: Vec<&str> = line.split(' ').collect();
+    let [client, server, status, _method, _path, length] = words[..] else {
+        panic!("not in the format of the access log: {line}");
+    };
+    Request {
+        client: client.to_owned(),
+        server: server.to_owned(),
+        status: status.parse().expect("HTTP status"),
+        length: length.parse().expect("bytes"),
+    }
 }

@@ -43,6 +43,8 @@ fn backends_saw_the_client(lab: &Lab, per_family: usize) {
         assert_eq!(of_family.len(), per_family, "requests that nginx logged for {server}");
         let foreign = of_family.iter().find(|request| request.client != client || request.status != 200);
         assert_eq!(foreign, None, "every request comes from the client's own address");
+        let posts = of_family.iter().filter(|request| request.length > POST_BYTES).count();
+        assert_eq!(posts, 1, "requests with a body of {POST_BYTES} bytes for {server}");
     }
 }
 
@@ -103,7 +105,7 @@ fn serve(encap: Encap, outer: Outer, pmd: Pmd) -> Result<(), Skip> {
     let lab = Lab::up(encap, outer, pmd)?;
     let balancer = Balancer::start(&lab)?;
     let capture = Capture::start(&lab, "web1")?;
-    eprintln!("{encap:?} over IP{outer:?}: {}", lab.receiver("web1").unwrap_or_else(|| "no tunnel".into()));
+    eprintln!("{encap:?} over {outer:?}: {}", lab.receiver("web1").unwrap_or_else(|| "no tunnel".into()));
     let by_backend = requests_of_both_families(&lab);
     for address in [VIP4, VIP6] {
         all_answered(&post(&lab, address, POST_BYTES), "POST");

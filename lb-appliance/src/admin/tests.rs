@@ -136,7 +136,7 @@ fn every_refusal_is_a_problem_with_a_code() {
         ("GET", "/api/v1/explain?src=1.2.3.4:5", "", "", 400, "dst"),
         ("GET", "/api/v1/explain?src=1.2.3.4&dst=1.2.3.4:5", "", "", 400, "socket address"),
         ("GET", "/api/v1/explain?src=1.2.3.4:5&dst=[::1]:5", "", "", 400, "families"),
-        ("GET", "/api/v1/explain?src=1.2.3.4:5&dst=1.2.3.5:5&proto=sctp", "", "", 400, "sctp"),
+        ("GET", "/api/v1/explain?src=1.2.3.4:5&dst=1.2.3.5:5&proto=icmp", "", "", 400, "sctp"),
         ("GET", "/api/v1/connections?src=1.2.3.4:5", "", "", 400, "both"),
         ("GET", "/api/v1/connections?pool=web", "", "", 400, "both"),
         ("GET", "/api/v1/connections?max=0", "", "", 400, "1 to 10000"),

@@ -151,9 +151,16 @@ fn programs_get_what_the_script_is_made_from() {
 
 #[test]
 fn one_address_is_told_from_many() {
-    let one = Address::from("203.0.113.10".parse::<IpAddr>().unwrap());
-    assert!(one.is_host() && one.to_string() == "203.0.113.10/32");
-    assert!(!Address { length: 24, ..one }.is_host());
+    let address = |text: &str| Address::from(text.parse::<Prefix>().unwrap());
+    assert!(address("203.0.113.10").is_host() && address("203.0.113.10").to_string() == "203.0.113.10/32");
+    assert!(address("2001:db8::1").is_host() && !address("2001:db8::/64").is_host());
+    assert_eq!(address("203.0.113.0/24").to_string(), "203.0.113.0/24");
+    let text = CONFIG
+        .replace("ENCAP", "{ipip: {}}")
+        .replace("INNER", "weight: 1")
+        .replace("203.0.113.99", "203.0.112.0/24");
+    let config = crate::config::parse("t.yaml", &text).unwrap_or_else(|found| panic!("{found}"));
+    assert!(render(&Setup::new(&config, "idle", None).unwrap()).contains("\twant_prefix 203.0.112.0/24\n"));
 }
 
 #[test]

@@ -51,11 +51,12 @@ pub(super) fn spec(settings: &Settings, timeouts: Timeouts) -> Spec {
         mode: mode(settings.encap, settings.outer),
     };
     let service = |index: u16| ServiceSpec {
-        addresses: vec![vip4(index).into(), vip6(index).into()],
+        addresses: vec![IpAddr::from(vip4(index)).into(), IpAddr::from(vip6(index)).into()],
         ports: vec![VIP_PORT],
         protocol: PROTOCOL_TCP,
         pool: 0,
         is_tracked: true,
+        ..ServiceSpec::default()
     };
     Spec {
         seed: 7,

@@ -91,6 +91,9 @@ codes! {
     BadFilter "GW0118" Error "not a log filter";
     BadDevice "GW0119" Error "not a usable device string";
     BadInterface "GW0120" Error "not a usable name of an interface";
+    BadPortRange "GW0121" Error "not a range of ports";
+    BadVipPrefix "GW0122" Error "not a usable VIP prefix";
+    BadKeyFile "GW0123" Error "not a usable key file";
     // GW02xx: pools, backends and VIPs among each other.
     DuplicateName "GW0201" Error "name used twice";
     UnknownPool "GW0202" Error "no such pool";
@@ -108,6 +111,8 @@ codes! {
     AmbiguousPort "GW0214" Error "several ports could lead to a backend";
     NoServingBackend "GW0215" Warning "pool without a backend that takes new flows";
     UnusedPool "GW0216" Warning "pool that no VIP uses";
+    UnknownSliceBackend "GW0217" Error "slice of a backend that the pool does not have";
+    ServerId "GW0218" Error "server IDs that do not fit together";
     // GW03xx: the dataplane.
     NoPorts "GW0301" Error "no port to run on";
     DuplicateCpu "GW0302" Error "CPU listed twice";

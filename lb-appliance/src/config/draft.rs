@@ -8,7 +8,7 @@ use super::code::Code;
 use super::keys;
 use super::model::{
     Admin, Backend, Config, Dataplane, Encap, Forwarding, Gateway, Idle, Logging, Maglev, Metrics, Node,
-    Pool, Port, Security, Vip, VipPorts,
+    Pool, Port, PortRange, Security, Sessions, Slice, Vip, VipPorts, VipServerId,
 };
 use super::read::{Item, Located};
 use super::rules;
@@ -16,7 +16,7 @@ use super::section::dataplane::{DataplaneDraft, GatewayDraft, PortDraft};
 use super::section::encap::EncapDraft;
 use super::section::forwarding::ForwardingDraft;
 use super::section::pools::{BackendDraft, PoolDraft};
-use super::section::vips::VipDraft;
+use super::section::vips::{SliceDraft, VipDraft};
 use super::section::{admin, dataplane, forwarding, observability, pools, security, vips};
 
 /// The only version of the format.
@@ -175,22 +175,36 @@ fn backend_of(draft: &BackendDraft, encap: &EncapDraft, ports: &[PortDraft]) -> 
         next_hop: rules::resolve(draft, ports).ok().flatten(),
         mac: draft.mac,
         inner_mac,
+        server_id: draft.server_id.as_ref().map(|id| id.value.clone()),
     })
 }
 
 fn vip(draft: &VipDraft, pools: &HashMap<&str, usize>) -> Option<Vip> {
-    let ports = draft.ports.as_ref().map(|ports| {
-        let mut ports: Vec<u16> = ports.iter().map(|port| port.value).collect();
+    let ports = draft.served().map(|ports| {
+        let mut ports: Vec<PortRange> = ports.iter().map(|port| port.value).collect();
         ports.sort_unstable();
         VipPorts::List(ports)
     });
+    let slice = |slice: &SliceDraft| {
+        let backend = slice.backend.as_ref()?.value.clone();
+        Some(Slice { ports: slice.ports.as_ref()?.value, backend })
+    };
+    let slices = draft.slices.iter().flat_map(|slices| &slices.value).map(slice);
+    // Owners of ports need no memory of who owns them.
+    let default_sessions = if draft.slices.is_some() { Sessions::None } else { Sessions::Tracked };
     Some(Vip {
         name: draft.name.as_ref()?.value.clone(),
         addresses: draft.addresses.iter().map(|address| address.value).collect(),
         ports: ports.unwrap_or(VipPorts::Any),
-        protocol: draft.protocol?,
+        protocol: draft.protocol.as_ref()?.value,
         pool: *pools.get(draft.pool.as_ref()?.value.as_str())?,
-        sessions: draft.sessions,
+        sessions: draft.sessions.as_ref().map_or(default_sessions, |sessions| sessions.value),
         fragments: draft.fragments,
+        hash: draft.hash.as_ref().map(|hash| hash.value).unwrap_or_default(),
+        slices: slices.collect::<Option<Vec<_>>>()?,
+        server_id: draft.server_id.as_ref().map(|ids| VipServerId {
+            quic: ids.quic.iter().map(|config| config.value.clone()).collect(),
+            tcp_option: ids.tcp_option,
+        }),
     })
 }

@@ -54,7 +54,7 @@ pub fn config_hash(files: &[SourceFile]) -> String {
     hexadecimal(&hasher.finalize()[..8])
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");

@@ -77,7 +77,7 @@ keys! {
     VXLAN "pools[].encap.vxlan": vni port inner_mac checksum dscp ttl vlan decrement_ttl,
     GENEVE "pools[].encap.geneve": vni port inner_mac checksum dscp ttl vlan decrement_ttl,
     L2DSR "pools[].encap.l2dsr": vlan decrement_ttl,
-    BACKEND "pools[].backends[]": name address weight state mac inner_mac,
+    BACKEND "pools[].backends[]": name address weight state mac inner_mac server_id,
     SLOW_START "pools[].slow_start": duration start,
     ADAPTIVE_WEIGHTS "pools[].adaptive_weights": source interval stale_after min_factor max_factor max_step deadband
         max_changes_per_minute max_moved_per_minute,
@@ -92,7 +92,13 @@ keys! {
     GRPC_PROBE "pools[].health_check.grpc": port service tls,
     GRPC_TLS "pools[].health_check.grpc.tls": sni ca_file skip_verify,
     AGENT "pools[].health_check.agent": port,
-    VIP "vips[]": name addresses ports protocol pool sessions fragments; later source_allow source_deny,
+    VIP "vips[]": name addresses ports protocol pool sessions fragments hash slices server_id;
+        later source_allow source_deny,
+    VIP_HASH "vips[].hash": source_prefix,
+    SOURCE_PREFIX "vips[].hash.source_prefix": ipv4 ipv6,
+    SLICE "vips[].slices[]": ports backend,
+    SERVER_ID "vips[].server_id": quic tcp_option,
+    QUIC_IDS "vips[].server_id.quic[]": config_id nonce_length key key_file length_encoded,
     ADMIN "admin": socket http,
     ADMIN_SOCKET "admin.socket": path mode group,
     ADMIN_HTTP "admin.http": listen write token_file; later dashboard,

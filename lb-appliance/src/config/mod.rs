@@ -29,6 +29,7 @@ mod yaml;
 
 pub use code::{Code, Severity};
 pub use device::pci_address;
+pub(crate) use files::hexadecimal;
 pub use files::{SourceFile, config_hash};
 pub use finding::{Diagnostic, Diagnostics};
 pub use include::{FILES_MAX, INCLUDED_BYTES_MAX};

@@ -2,7 +2,7 @@
 //!
 //! Every value here has passed every rule of `docs/configuration.md`: indices point at something, names are unique
 //! labels, the table size is prime, what an encapsulation needs is present. Nobody has to check again. It is plain
-//! data: no I/O, no DPDK and no `lb_core` type, so that `check` builds everywhere and tests can write it by hand.
+//! data: no I/O and no DPDK, so that `check` builds everywhere and tests can write it by hand.
 
 use lb_core::composition::Policy;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,12 +15,16 @@ use super::mac::MacAddr;
 
 mod health;
 mod security;
+mod vips;
 mod weights;
 
 pub use health::{
     AllDown, DnsProbe, GrpcProbe, HealthCheck, HttpMethod, HttpProbe, PoolHealth, Probe, Tls, UdpProbe, Via,
 };
 pub use security::{CapabilityPolicy, Seccomp, Security};
+pub use vips::{
+    Fragments, PortRange, Protocol, QuicIds, Secret, Sessions, Slice, Vip, VipPorts, VipServerId,
+};
 pub use weights::{AdaptiveWeights, LoadSource, SlowStart};
 
 /// A whole valid configuration.
@@ -247,6 +251,8 @@ pub struct Backend {
     pub mac: Option<MacAddr>,
     /// Destination MAC of the inner frame (its own, or the pool's): VXLAN always has one, Geneve may have.
     pub inner_mac: Option<MacAddr>,
+    /// What its server writes into connection IDs or options, 1 to 15 octets.
+    pub server_id: Option<Vec<u8>>,
 }
 
 /// The resolved way to a backend.
@@ -269,59 +275,6 @@ pub enum BackendState {
     Disabled,
     /// Gets nothing and is not probed.
     Maintenance,
-}
-
-/// One item of `vips`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Vip {
-    /// Unique label.
-    pub name: String,
-    /// At least one; unique over all VIPs together with port and protocol.
-    pub addresses: Vec<IpAddr>,
-    /// Destination ports served.
-    pub ports: VipPorts,
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// Index into [`Config::pools`].
-    pub pool: usize,
-    /// Whether flows are remembered.
-    pub sessions: Sessions,
-    /// What happens to IP fragments.
-    pub fragments: Fragments,
-}
-
-/// `vips[].ports`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VipPorts {
-    /// Every port that no other VIP lists for the same address and protocol.
-    Any,
-    /// These, ascending and without repetition, at least one.
-    List(Vec<u16>),
-}
-
-/// `vips[].protocol`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-/// `vips[].sessions`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sessions {
-    /// Connection table first, then Maglev.
-    Tracked,
-    /// Pure Maglev.
-    None,
-}
-
-/// `vips[].fragments`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fragments {
-    /// Dropped and counted as `fragment`.
-    Drop,
 }
 
 /// `admin`: read at start only.

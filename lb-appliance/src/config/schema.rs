@@ -26,6 +26,7 @@ const SIZE: &str = r"^[0-9]+(B|KiB|MiB|GiB)$";
 const SEED: &str = r"^0x[0-9A-Fa-f]{1,32}$";
 const ABSOLUTE_PATH: &str = r"^/.*[^/]$";
 const FILE_MODE: &str = r"^[0-7]{1,5}$";
+const PORT_RANGE: &str = r"^[0-9]{1,5}-[0-9]{1,5}$";
 const SOCKET: &str = r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$";
 
 /// A row of the reference.
@@ -112,6 +113,9 @@ fn value(path: &str, rows: &BTreeMap<&'static str, Row>) -> Value {
             let mut object = object(keys, rows);
             if row.meaning.contains("Exactly one") || path.ends_with(".health_check") {
                 object.insert("oneOf".into(), variants(keys, rows));
+            }
+            if row.meaning.contains("At least one key") {
+                object.insert("minProperties".into(), json!(1));
             }
             // `ipip:` with nothing behind it is as good as `ipip: {}`.
             if path.contains(".encap.") && !object.contains_key("required") {
@@ -253,6 +257,13 @@ fn kind(text: &str) -> Map<String, Value> {
         "IPv4 address" => spelled(IPV4),
         "IPv6 address" => spelled(IPV6),
         "address" | "addresses" => spelled(ADDRESS),
+        "addresses or prefixes" => {
+            Map::from_iter([("anyOf".to_owned(), json!([spelled(ADDRESS), spelled(PREFIX)]))])
+        }
+        "port or range" | "ports or ranges" => {
+            let port = json!({"type": "integer", "minimum": 1, "maximum": 65535});
+            Map::from_iter([("anyOf".to_owned(), json!([port, spelled(PORT_RANGE)]))])
+        }
         "address and port" => spelled(SOCKET),
         _ if text.starts_with("address with prefix") || text.starts_with("addresses with prefix") => {
             spelled(PREFIX)

@@ -9,7 +9,7 @@ use super::numbers::active;
 use super::running::Running;
 use super::view::VipImpact;
 use crate::plan::Plan;
-use lb_core::spec::Spec;
+use lb_core::spec::{SelectionSpec, Spec};
 use lb_core::tables::Tables;
 use lb_core::verdict::RecordIndex;
 use std::collections::HashMap;
@@ -38,6 +38,9 @@ pub(super) fn impact(running: &Running, candidate: &Candidate) -> Vec<VipImpact>
     }
     found
 }
+
+/// No record has this number: they are at most 65,535.
+const NOBODY: RecordIndex = RecordIndex::MAX;
 
 /// Flows of one VIP.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,6 +80,25 @@ impl<'a> Side<'a> {
         Self { tables: &running.tables, spec: &running.plan.spec }
     }
 
+    fn selection(self, service: usize) -> &'a SelectionSpec {
+        &self.spec.services[service].selection
+    }
+
+    /// Of a service with slices the owner of every port; of another one the slots.
+    fn ports(self, service: usize) -> Vec<RecordIndex> {
+        let (slots, records) = self.slots(service);
+        let slices = &self.selection(service).slices;
+        let record = |ordinal: usize| records.get(ordinal).copied().unwrap_or(NOBODY);
+        if slices.is_empty() {
+            return slots.iter().map(|ordinal| record(usize::from(*ordinal))).collect();
+        }
+        let mut ports = vec![NOBODY; 1 << u16::BITS];
+        for slice in slices {
+            ports[usize::from(slice.low)..=usize::from(slice.high)].fill(record(slice.backend));
+        }
+        ports
+    }
+
     /// Maglev slots of a service and the records that their ordinals stand for.
     fn slots(self, service: usize) -> (&'a [u16], &'a [RecordIndex]) {
         let table = self.spec.services.get(service).and_then(|one| self.tables.maglev(one.pool));
@@ -87,6 +109,10 @@ impl<'a> Side<'a> {
 
 /// Share of the slots of a service that lead elsewhere afterwards, each side with its position there.
 pub(super) fn slots_moved((before, at): (Side<'_>, usize), (after, then_at): (Side<'_>, usize)) -> f64 {
+    let (selection, then) = (before.selection(at), after.selection(then_at));
+    if !selection.slices.is_empty() || !then.slices.is_empty() {
+        return share_moved(&before.ports(at), &after.ports(then_at));
+    }
     let ((old, old_records), (new, new_records)) = (before.slots(at), after.slots(then_at));
     // Tables that have not changed are shared between generations.
     if old.as_ptr() == new.as_ptr() && old.len() == new.len() && old_records == new_records {
@@ -95,7 +121,25 @@ pub(super) fn slots_moved((before, at): (Side<'_>, usize), (after, then_at): (Si
     let resolve = |slots: &[u16], records: &[RecordIndex]| -> Vec<RecordIndex> {
         slots.iter().filter_map(|ordinal| records.get(usize::from(*ordinal)).copied()).collect()
     };
-    share_moved(&resolve(old, old_records), &resolve(new, new_records))
+    let (old, new) = (resolve(old, old_records), resolve(new, new_records));
+    if selection.hash != then.hash { share_redrawn(&old, &new) } else { share_moved(&old, &new) }
+}
+
+/// Share of the flows that lead to another record if each draws a slot anew: what becomes of them when Maglev sees
+/// other fields of them.
+fn share_redrawn(before: &[RecordIndex], after: &[RecordIndex]) -> f64 {
+    if before.is_empty() || after.is_empty() {
+        return share_moved(before, after);
+    }
+    let mut slots: HashMap<RecordIndex, (u64, u64)> = HashMap::new();
+    for record in before {
+        slots.entry(*record).or_default().0 += 1;
+    }
+    for record in after {
+        slots.entry(*record).or_default().1 += 1;
+    }
+    let (old, new) = (before.len() as f64, after.len() as f64);
+    1.0 - slots.values().map(|(had, has)| *had as f64 / old * (*has as f64 / new)).sum::<f64>()
 }
 
 /// Share of hash values whose slot leads to another record, 0 to 1; the tables may differ in size.

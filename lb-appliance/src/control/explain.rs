@@ -16,11 +16,14 @@ use lb_core::clock::Tick;
 use lb_core::composition::{Composition, Form, Vlan};
 use lb_core::conn::{Class, ConnTable};
 use lb_core::counters::WorkerCounters;
+use lb_core::flow::FlowKey;
+use lb_core::hash::FlowHash;
 use lb_core::headers::PortFilter;
 use lb_core::hw::Level;
 use lb_core::packet::{Frame, Packet};
 use lb_core::pipeline::Pipeline;
-use lb_core::spec::{Mode, Spec};
+use lb_core::prefix::Prefix;
+use lb_core::spec::{HashFields, Mode, Spec};
 use lb_core::tables::{Tables, TablesError};
 use lb_core::verdict::{RecordIndex, Verdict};
 use std::sync::Arc;
@@ -86,7 +89,7 @@ impl<'a> Explainer<'a> {
         );
         self.explain_entry(entry, verdict, flow, &mut explanation);
         if let Some(at) = position {
-            self.explain_slot(at, hash, &mut explanation);
+            self.explain_choice(at, &key, &mut explanation);
         }
         self.explain_verdict(
             verdict,
@@ -114,7 +117,34 @@ impl<'a> Explainer<'a> {
         into.step("connection", text);
     }
 
-    fn explain_slot(&self, service: usize, hash: lb_core::hash::FlowHash, into: &mut Explanation) {
+    /// What the service would choose for a new flow, by the same functions as the packet path.
+    fn explain_choice(&self, service: usize, key: &FlowKey, into: &mut Explanation) {
+        let Some(number) = self.tables.layout().services.get(service).copied() else { return };
+        let selection = &self.spec.services[service].selection;
+        if selection.server_ids.is_some() {
+            let text =
+                "a bare packet names no server; one that names a live server goes there, before any entry";
+            into.step("server_id", text.into());
+        }
+        if !selection.slices.is_empty() {
+            let text = match self.tables.choice(number, key, &[]).record {
+                Some(owner) => {
+                    format!("port {} belongs to {}", key.destination_port, self.record_name(owner))
+                }
+                None => format!("the owner of port {} takes no packets", key.destination_port),
+            };
+            into.step("slice", text);
+            return;
+        }
+        if let HashFields::Source { ipv4, ipv6 } = selection.hash {
+            let len = if key.source.is_ipv6() { ipv6 } else { ipv4 };
+            let text = format!("by the source {} alone", Prefix::new(key.source, len));
+            into.step("hash", text);
+        }
+        self.explain_slot(service, self.tables.slot_hash(number, key), into);
+    }
+
+    fn explain_slot(&self, service: usize, hash: FlowHash, into: &mut Explanation) {
         let pool = self.spec.services[service].pool;
         let Some(table) = self.tables.maglev(pool).filter(|table| !table.is_empty()) else {
             into.step("maglev", "the pool has no backend that takes new flows".into());
@@ -143,7 +173,13 @@ impl<'a> Explainer<'a> {
         let Some(owner) = self.tables.owner(record) else { return };
         into.backend = self.names.backend(owner).map(Into::into);
         let was_entry = entry.is_some_and(|entry| entry.record == record);
-        into.by = Some(if was_entry { "connection" } else { "maglev" }.into());
+        let is_sliced = !self.spec.services[owner.service].selection.slices.is_empty();
+        let by = match (was_entry, is_sliced) {
+            (true, _) => "connection",
+            (false, true) => "slice",
+            (false, false) => "maglev",
+        };
+        into.by = Some(by.into());
         let backend = &self.spec.pools[owner.pool].backends[owner.backend];
         into.step("backend", format!("{} at {}", self.record_name(record), backend.address));
         into.step("encapsulation", encapsulation(&backend.mode, frame.len()));
@@ -173,7 +209,11 @@ fn opens_tcp(flow: Flow) -> bool {
 }
 
 fn name_of(protocol: u8) -> &'static str {
-    if protocol == lb_core::wire::PROTOCOL_UDP { "UDP" } else { "TCP" }
+    match protocol {
+        lb_core::wire::PROTOCOL_UDP => "UDP",
+        lb_core::wire::PROTOCOL_SCTP => "SCTP",
+        _ => "TCP",
+    }
 }
 
 fn encapsulation(mode: &Mode, len: usize) -> String {

@@ -1,8 +1,10 @@
 //! A configuration as plain facts, so that any two can be compared without a comparison for every type.
 
 use super::view::Change;
+use crate::config::hexadecimal;
 use crate::config::model::{self, Config};
 use lb_core::composition::Vlan;
+use lb_core::spec::HashFields;
 use std::collections::BTreeMap;
 
 /// Objects by name, each with the values of its keys.
@@ -215,6 +217,7 @@ fn backend_fields(backend: &model::Backend) -> Vec<(&'static str, String)> {
         ("state", super::AdminState::from(backend.state).name().into()),
         ("mac", optional(backend.mac)),
         ("inner_mac", optional(backend.inner_mac)),
+        ("server_id", optional(backend.server_id.as_ref().map(|id| hexadecimal(id)))),
         (
             "next hop",
             backend.next_hop.map_or_else(|| "none".into(), |hop| format!("{} by port {}", hop.mac, hop.port)),
@@ -227,13 +230,23 @@ fn vip_fields(config: &Config, vip: &model::Vip) -> Vec<(&'static str, String)> 
         model::VipPorts::Any => "any".into(),
         model::VipPorts::List(ports) => list(ports),
     };
+    let slices: Vec<String> =
+        vip.slices.iter().map(|slice| format!("{} {}", slice.ports, slice.backend)).collect();
+    let hash = match vip.hash {
+        HashFields::FiveTuple => "5-tuple".into(),
+        HashFields::Source { ipv4, ipv6 } => format!("source /{ipv4} of IPv4, /{ipv6} of IPv6"),
+    };
     vec![
         ("addresses", list(&vip.addresses)),
         ("ports", ports),
-        ("protocol", debug(vip.protocol).to_lowercase()),
+        ("protocol", vip.protocol.name().into()),
         ("pool", config.pools.get(vip.pool).map_or_else(String::new, |pool| pool.name.clone())),
         ("sessions", debug(vip.sessions).to_lowercase()),
         ("fragments", debug(vip.fragments).to_lowercase()),
+        ("hash", hash),
+        ("slices", if slices.is_empty() { "none".into() } else { slices.join(", ") }),
+        // Keys show as fingerprints.
+        ("server_id", vip.server_id.as_ref().map_or_else(|| "none".into(), debug)),
     ]
 }
 
@@ -282,6 +295,29 @@ mod tests {
         assert_eq!(debug(model::Encap::Vxlan { vni: 7, port: 4789 }), "vxlan { vni: 7, port: 4789 }");
         assert_eq!(debug(model::VipPorts::Any), "any");
         assert_eq!(debug(Some("A \"Path\" B")), r#"some("A \"Path\" B")"#);
+    }
+
+    #[test]
+    fn keys_show_as_fingerprints_and_a_change_of_one_is_told() {
+        let with = |key: &str| {
+            let ids = format!("{{quic: [{{config_id: 0, nonce_length: 4, key: \"{key}\"}}]}}");
+            let text = BASE
+                .replace("name: a,", "name: a, server_id: \"0a\",")
+                .replace("name: b,", "name: b, server_id: \"0b\",")
+                .replace("protocol: tcp", &format!("protocol: udp, server_id: {ids}"));
+            config(&text)
+        };
+        let (one, other) = ("8f95f09245765f80256934e50c66207f", "8f95f09245765f80256934e50c66207e");
+        let found = changes(&with(one), &with(other));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].field.as_deref(), Some("server_id"));
+        assert_ne!(found[0].from, found[0].to);
+        let text = format!("{found:?} {:?}", with(one));
+        assert!(text.contains("secret "), "{text}");
+        for secret in [one, "8f95f092", "8f, 95", "143, 149"] {
+            assert!(!text.to_lowercase().contains(secret), "{text}");
+        }
+        assert!(!crate::support::masked(&format!("  - {{key: \"{one}\", nonce_length: 4}}")).contains(one));
     }
 
     #[test]

@@ -125,17 +125,11 @@ pub(super) fn vips(running: &Running) -> Vec<VipStatus> {
         let number = running.tables.layout().services[at];
         let counted = traffic.get(&number).copied().unwrap_or_default();
         let pool = &running.pools[vip.pool];
-        let ports = match &vip.ports {
-            model::VipPorts::Any => "any".into(),
-            model::VipPorts::List(ports) => {
-                ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-            }
-        };
         VipStatus {
             name: vip.name.clone(),
-            addresses: vip.addresses.clone(),
-            protocol: protocol(vip.protocol).into(),
-            ports,
+            addresses: vip.addresses.iter().map(ToString::to_string).collect(),
+            protocol: vip.protocol.name().into(),
+            ports: vip.ports.to_string(),
             pool: running.plan.names.pools[vip.pool].name.clone(),
             backends: pool.backends.len(),
             healthy_backends: pool.serving(),
@@ -152,13 +146,6 @@ pub(super) fn vips(running: &Running) -> Vec<VipStatus> {
         }
     };
     running.config.vips.iter().enumerate().map(status).collect()
-}
-
-fn protocol(protocol: model::Protocol) -> &'static str {
-    match protocol {
-        model::Protocol::Tcp => "tcp",
-        model::Protocol::Udp => "udp",
-    }
 }
 
 /// The pools with their backends.

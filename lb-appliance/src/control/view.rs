@@ -125,10 +125,9 @@ pub struct WorkerStatus {
 pub struct VipStatus {
     /// Its name.
     pub name: String,
-    /// Its addresses.
-    #[schema(value_type = Vec<String>)]
-    pub addresses: Vec<IpAddr>,
-    /// `tcp` or `udp`.
+    /// Its addresses and prefixes.
+    pub addresses: Vec<String>,
+    /// `tcp`, `udp`, `sctp` or `any`.
     pub protocol: String,
     /// `any`, or the ports with commas between them.
     pub ports: String,

@@ -214,7 +214,7 @@ fn own_vips(config: &Config, host: &Host, findings: &mut Findings) {
     let local = local_addresses(host);
     let mut clean = true;
     for vip in &config.vips {
-        for address in vip.addresses.iter().filter(|address| local.contains(address)) {
+        for address in local.iter().filter(|local| vip.addresses.iter().any(|vip| vip.contains(**local))) {
             clean = false;
             let prefix = if address.is_ipv6() { 128 } else { 32 };
             findings.warning(

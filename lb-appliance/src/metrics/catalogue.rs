@@ -133,6 +133,7 @@ metrics! {
     ConnectionRefusals, Counter, Workers, "guideway_connection_table_refusals_total", ["worker"], "Flows without an entry because their line is full of established ones.";
     ConnectionLookups, Counter, Workers, "guideway_connection_lookups_total", ["worker"], "Look-ups in the connection table.";
     ConnectionHits, Counter, Workers, "guideway_connection_hits_total", ["worker"], "Look-ups that found a usable entry.";
+    ServerIdPackets, Counter, Workers, "guideway_server_id_packets_total", ["worker", "outcome"], "Packets of VIPs with server IDs that name a server: routed, unroutable or unknown.";
     WorkerBusy, Counter, Workers, "guideway_worker_busy_seconds_total", ["worker"], "Time in turns that brought packets.";
     WorkerIdle, Counter, Workers, "guideway_worker_idle_seconds_total", ["worker"], "Time in turns that brought none, sleep included.";
     WorkerPackets, Counter, Workers, "guideway_worker_packets_total", ["worker"], "Packets taken in.";

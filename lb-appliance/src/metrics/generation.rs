@@ -37,9 +37,9 @@ pub struct Generation {
 pub struct VipInfo {
     /// Addresses, in file order.
     pub addresses: Vec<String>,
-    /// `tcp` or `udp`.
+    /// `tcp`, `udp`, `sctp` or `any`.
     pub protocol: &'static str,
-    /// `any`, or the ports with commas between them.
+    /// `any`, or ports and ranges with commas between them.
     pub ports: String,
     /// Index of its pool.
     pub pool: usize,
@@ -164,16 +164,8 @@ fn pool_info(pool: &EffectivePool) -> PoolInfo {
 fn vip_info(vip: &model::Vip) -> VipInfo {
     VipInfo {
         addresses: vip.addresses.iter().map(ToString::to_string).collect(),
-        protocol: match vip.protocol {
-            model::Protocol::Tcp => "tcp",
-            model::Protocol::Udp => "udp",
-        },
-        ports: match &vip.ports {
-            model::VipPorts::Any => "any".to_owned(),
-            model::VipPorts::List(ports) => {
-                ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-            }
-        },
+        protocol: vip.protocol.name(),
+        ports: vip.ports.to_string(),
         pool: vip.pool,
     }
 }

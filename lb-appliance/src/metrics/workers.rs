@@ -30,6 +30,13 @@ fn collect_table(families: &mut Families, worker: &WorkerInstruments) {
     families.count(Metric::ConnectionRefusals, &label, packets.refusals.get());
     families.count(Metric::ConnectionLookups, &label, packets.lookups.get());
     families.count(Metric::ConnectionHits, &label, packets.hits.get());
+    for (outcome, counter) in [
+        ("routed", &packets.id_routed),
+        ("unroutable", &packets.id_unroutable),
+        ("unknown", &packets.id_unknown),
+    ] {
+        families.count(Metric::ServerIdPackets, &[label[0], outcome], counter.get());
+    }
 }
 
 fn collect_turns(families: &mut Families, worker: &WorkerInstruments) {

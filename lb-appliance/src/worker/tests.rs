@@ -39,6 +39,7 @@ fn tables_over(ports: &[u8]) -> Arc<Tables> {
             protocol: 6,
             pool: 0,
             is_tracked: true,
+            ..ServiceSpec::default()
         }],
     };
     Arc::new(Tables::build(&spec).unwrap())

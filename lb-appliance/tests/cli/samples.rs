@@ -4,8 +4,8 @@
 
 use lb_appliance::control::AdminState;
 use lb_appliance::control::view::{
-    BackendStatus, DropCount, Event, HealthStatus, OverrideStatus, PoolStatus, ReloadStatus, Status,
-    VipStatus, WorkerStatus,
+    BackendStatus, Confinement, DropCount, Event, HealthStatus, OverrideStatus, PoolStatus, ReloadStatus,
+    Status, VipStatus, WorkerStatus,
 };
 use std::path::PathBuf;
 
@@ -39,6 +39,7 @@ pub(crate) fn status() -> Status {
         pending_confirmation: None,
         overrides: 1,
         problems: vec!["pool dns has no healthy backend".into()],
+        security: Confinement::default(),
         workers: vec![worker("2", 41_000_000), worker("3", 39_500_000)],
         vips: vec![vip("web", "tcp", 2), vip("dns", "udp", 0)],
         dropped: vec![DropCount {

@@ -79,9 +79,10 @@ fn the_full_example_arrives_value_by_value() {
         next_hop: Some(NextHop { port: 0, mac: gateway_mac }),
         mac: None,
         inner_mac: None,
+        server_id: None,
     };
     assert_eq!(config.pools[0].backends[2], expected);
-    assert_eq!(config.vips[0].ports, VipPorts::List(vec![80, 443]));
+    assert_eq!(config.vips[0].ports, VipPorts::List(vec![80.into(), 443.into()]));
     assert_eq!(
         (config.vips[1].protocol, config.vips[1].sessions, config.vips[1].pool),
         (Protocol::Udp, Sessions::None, 1)
@@ -141,8 +142,8 @@ fn ports_are_sorted_and_spellings_are_one() {
         "addresses: [\"2001:DB8:0::A\"], ports: [443, 80], protocol",
     );
     let vip = config(&text).vips.remove(0);
-    assert_eq!(vip.ports, VipPorts::List(vec![80, 443]));
-    assert_eq!(vip.addresses, [ip("2001:db8::a")]);
+    assert_eq!(vip.ports, VipPorts::List(vec![80.into(), 443.into()]));
+    assert_eq!(vip.addresses, [ip("2001:db8::a").into()]);
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn defaults_are_values() {
     assert_eq!(memory["mbufs_per_numa_node"]["minimum"], 1023);
     assert_eq!(
         schema["properties"]["vips"]["items"]["properties"]["protocol"]["enum"],
-        serde_json::json!(["tcp", "udp"])
+        serde_json::json!(["tcp", "udp", "sctp", "any"])
     );
 }
 

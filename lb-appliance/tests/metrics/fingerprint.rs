@@ -50,6 +50,15 @@ fn what_decides_a_backend_changes_it() {
         changed("protocol: udp", "protocol: tcp"),
         changed("sessions: none", "sessions: tracked"),
         changed("ports: [443], protocol: tcp, pool: web", "ports: [443], protocol: tcp, pool: dns"),
+        changed("203.0.113.20", "203.0.113.16/28"),
+        changed("203.0.113.20", "203.0.113.16/29"),
+        changed("ports: [443]", "ports: [443-444]"),
+        changed("ports: [443]", "ports: [443-445]"),
+        changed("protocol: udp", "protocol: any"),
+        changed("ports: [443]", "hash: source_address, ports: [443]"),
+        changed("ports: [443]", "hash: source_prefix, ports: [443]"),
+        changed("ports: [443]", "slices: [{ports: 443, backend: web-1}]"),
+        changed("ports: [443]", "slices: [{ports: 443, backend: web-2}]"),
     ];
     hashes.sort_unstable();
     let all = hashes.len();

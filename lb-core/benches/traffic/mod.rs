@@ -43,11 +43,12 @@ fn backend(index: usize, mode: Mode, is_v6: bool, state: BackendState) -> Backen
 pub(crate) fn tables(mode: Mode, is_v6: bool, state: fn(usize) -> BackendState) -> Tables {
     let backends = (0..BACKENDS).map(|index| backend(index, mode, is_v6, state(index)));
     let service = ServiceSpec {
-        addresses: vec![VIP4.into(), VIP6.into()],
+        addresses: vec![IpAddr::from(VIP4).into(), IpAddr::from(VIP6).into()],
         ports: vec![443],
         protocol: 6,
         pool: 0,
         is_tracked: true,
+        ..ServiceSpec::default()
     };
     let spec = Spec {
         seed: 7,

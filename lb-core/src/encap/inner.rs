@@ -2,7 +2,7 @@
 
 use crate::checksum;
 use crate::headers::Headers;
-use crate::wire::{IPV4_LEN, IPV6_LEN, PROTOCOL_UDP, UDP_LEN};
+use crate::wire::{IPV4_LEN, IPV6_LEN, PROTOCOL_TCP, PROTOCOL_UDP, UDP_LEN};
 
 /// Takes one off the TTL or hop limit, mends the IPv4 header checksum, and returns the TOS or traffic
 /// class byte. The caller has seen that the TTL is above 1.
@@ -50,7 +50,8 @@ impl<'a> Inner<'a> {
     /// A transport checksum makes segment plus pseudo header sum to zero, so the segment sums to the
     /// negated pseudo header; a valid IPv4 header sums to zero as well. If the client's checksum is wrong,
     /// ours will be too, and the tunnel's end drops what the backend would have dropped. Datagrams
-    /// without a checksum over all of the segment, with options or extension headers, are summed in full.
+    /// without such a checksum (SCTP has another, most protocols none), with options or extension headers, are summed
+    /// in full.
     #[inline(always)]
     pub(super) fn sum(&self) -> u64 {
         self.shortcut().unwrap_or_else(|| checksum::sum(self.datagram))
@@ -59,6 +60,10 @@ impl<'a> Inner<'a> {
     #[inline(always)]
     fn shortcut(&self) -> Option<u64> {
         let Headers { ip_len, l4_offset, l3_offset, is_v6, .. } = self.headers;
+        // The loops over plain packets, which are TCP or UDP, do not say which; this costs them nothing.
+        if !matches!(self.headers.protocol, 0 | PROTOCOL_TCP | PROTOCOL_UDP) {
+            return None;
+        }
         // Right behind a header without options or extensions, which the others are sent away for below.
         let protocol = *self.datagram.get(if is_v6 { 6 } else { 9 })?;
         let header_len = l4_offset - u16::from(l3_offset);

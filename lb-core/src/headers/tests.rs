@@ -95,9 +95,12 @@ fn oracle(frame: &[u8]) -> (Headers, FlowKey) {
     let (source_port, destination_port, tcp_flags) = if protocol == 6 {
         let tcp = TcpPacket::new(&frame[l4..]).unwrap();
         (tcp.get_source(), tcp.get_destination(), tcp.get_flags())
-    } else {
+    } else if protocol == 17 || protocol == 132 {
+        // The ports of SCTP lie where those of UDP do.
         let udp = UdpPacket::new(&frame[l4..]).unwrap();
         (udp.get_source(), udp.get_destination(), 0)
+    } else {
+        (0, 0, 0)
     };
     let (l4_offset, l3_offset, is_v6) = (l4 as u16, l3 as u8, ethertype == 0x86dd);
     let (source, destination) = addresses;
@@ -154,6 +157,27 @@ fn every_legal_shape_is_read_as_pnet_reads_it() {
         );
         assert_eq!(usize::from(headers.ip_len), sample.datagram().len(), "{sentence}");
     }
+}
+
+#[test]
+fn protocols_without_ports_are_known_by_their_addresses() {
+    let other = |sample: Sample, protocol| sample.with(|one| one.transport = Transport::Other(protocol));
+    let sctp = other(tcp4(), 132).with(|one| one.payload = [&[0x10, 0, 0, 80][..], &[7; 12]].concat());
+    for (sentence, sample, ports) in [
+        ("SCTP", sctp, (4096, 80)),
+        ("ESP", other(tcp6(), 50), (0, 0)),
+        ("GRE without a byte behind the header", other(tcp4(), 47).with(|one| one.payload.clear()), (0, 0)),
+        ("no next header", other(tcp6(), 59), (0, 0)),
+        ("AH over IPv4", other(tcp4(), 51), (0, 0)),
+    ] {
+        let frame = sample.frame();
+        let (headers, key) = parse(&frame, OURS).unwrap();
+        assert_eq!((headers, key), oracle(&frame), "{sentence}");
+        assert_eq!((key.source_port, key.destination_port), ports, "{sentence}");
+        check_any(&frame, OURS);
+    }
+    let short = other(tcp6(), 132).with(|one| one.payload = vec![0; 11]);
+    assert_eq!(parse(&short.frame(), OURS), Err(NoFlow::Drop(DropReason::Malformed)), "a cut SCTP header");
 }
 
 /// A frame with bytes replaced at an offset.
@@ -241,9 +265,7 @@ fn what_is_not_for_an_ip_balancer_goes_to_the_kernel() {
         ("three VLAN tags", three_tags.frame(), PuntReason::NotIp),
         ("ICMP", other(tcp4(), 1), PuntReason::NoVip),
         ("ICMPv6", other(tcp6(), 58), PuntReason::NoVip),
-        ("ESP", other(tcp6(), 50), PuntReason::NoVip),
-        ("SCTP", other(tcp4(), 132), PuntReason::NoVip),
-        ("no next header", other(tcp6(), 59), PuntReason::NoVip),
+        ("the number of hop-by-hop options in IPv4", other(tcp4(), 0), PuntReason::NoVip),
     ];
     for (sentence, frame, reason) in table {
         assert_eq!(parse(frame, OURS), Err(NoFlow::Punt(*reason)), "{sentence}");
@@ -312,7 +334,12 @@ fn check_any(frame: &[u8], filter: PortFilter) {
         assert_eq!(parsed, Ok(found), "the plain parser accepts what the full one does not read so");
     }
     let Ok((headers, key)) = parsed else { return };
-    let l4_len = if key.protocol == PROTOCOL_TCP { TCP_LEN } else { UDP_LEN };
+    let l4_len = match key.protocol {
+        PROTOCOL_TCP => TCP_LEN,
+        PROTOCOL_UDP => UDP_LEN,
+        PROTOCOL_SCTP => SCTP_LEN,
+        _ => 0,
+    };
     let end = usize::from(headers.l3_offset) + usize::from(headers.ip_len);
     assert!(
         usize::from(headers.l4_offset) + l4_len <= end && end <= frame.len(),
@@ -329,7 +356,8 @@ fn check_any(frame: &[u8], filter: PortFilter) {
     let has_fixed_headers =
         usize::from(headers.l4_offset) == 14 + if headers.is_v6 { IPV6_LEN } else { IPV4_LEN };
     let plain_len = if headers.is_v6 { plain::V6_LEN } else { plain::V4_LEN };
-    if has_fixed_headers && frame.len() >= plain_len && headers.ttl > 1 {
+    let is_plain_protocol = headers.protocol == PROTOCOL_TCP || headers.protocol == PROTOCOL_UDP;
+    if has_fixed_headers && is_plain_protocol && frame.len() >= plain_len && headers.ttl > 1 {
         assert!(quick(frame, filter).is_some(), "a plain packet misses the plain path: {headers:?}");
     }
 }

@@ -10,8 +10,7 @@ use crate::hw::{Isa, Kernel};
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
 use crate::verdict::{RecordIndex, Verdict};
-use crate::wire::{PROTOCOL_TCP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, be16};
-use std::net::IpAddr;
+use crate::wire::{PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, be16};
 use std::ops::DerefMut;
 
 /// A packet that opens a TCP connection: it must not follow the entry of an earlier one.
@@ -98,7 +97,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let slot = self.connections.find(isa, self.stage.hashes[at].tag)?;
         let index = self.connections.record(slot);
         let is_gone = self.tables.records.get(usize::from(index)).is_none_or(|record| record.is_dead);
-        if is_gone || opens(headers) {
+        if is_gone || opens(headers) || self.belongs_elsewhere(at, headers, index) {
             return None;
         }
         self.progress(slot, headers);
@@ -123,7 +122,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let Some(packet) = self.packets.get_mut(at) else { return };
         let done = if headers.ttl <= tail.ttl_step() {
             Err(DropReason::TtlExceeded)
-        } else if headers.ip_len > record.inner_max {
+        } else if headers.ip_len > tail.inner_max {
             Err(DropReason::MtuExceeded)
         } else {
             encap::apply(packet, headers, self.stage.hashes[at], record, tail)
@@ -147,15 +146,19 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         headers: &Headers,
         tally: &mut Tally,
     ) -> Option<RecordIndex> {
-        let Some((destination, port, protocol)) = self.target(at, headers) else {
+        let Some(key) = self.key(at, headers) else {
             self.drop(at, DropReason::Malformed);
             return None;
         };
-        let Some(service) = self.tables.service(destination, port, protocol) else {
+        let Some(service) = self.tables.service(key.destination, key.destination_port, key.protocol) else {
             self.stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
             return None;
         };
-        let Some(record) = self.tables.select(service, self.stage.hashes[at]) else {
+        let record = match self.tables.is_special(service) {
+            false => self.tables.select(service, self.stage.hashes[at]),
+            true => self.chosen(isa, at, headers, (service, &key)),
+        };
+        let Some(record) = record else {
             self.drop_served(at, DropReason::NoBackend, Some(usize::from(service)));
             return None;
         };
@@ -165,14 +168,18 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         Some(record)
     }
 
-    /// Destination address, destination port and protocol of a packet that has been parsed.
+    /// The 5-tuple of a packet that has been parsed.
     #[inline(always)]
-    fn target(&self, at: usize, headers: &Headers) -> Option<(IpAddr, u16, u8)> {
+    fn key(&self, at: usize, headers: &Headers) -> Option<FlowKey> {
         let frame = self.packets.get(at)?.frame();
-        let (_, destination) =
-            FlowKey::addresses(frame.get(usize::from(headers.l3_offset)..)?, headers.is_v6)?;
-        let port = be16(frame, usize::from(headers.l4_offset) + 2)?;
-        Some((destination, port, headers.protocol))
+        let ip = frame.get(usize::from(headers.l3_offset)..)?;
+        let (source, destination) = FlowKey::addresses(ip, headers.is_v6)?;
+        let (l4, protocol) = (usize::from(headers.l4_offset), headers.protocol);
+        let (source_port, destination_port) = match protocol {
+            PROTOCOL_TCP | PROTOCOL_UDP | PROTOCOL_SCTP => (be16(frame, l4)?, be16(frame, l4 + 2)?),
+            _ => (0, 0),
+        };
+        Some(FlowKey { source, destination, source_port, destination_port, protocol })
     }
 
     /// Enters a flow into the table, or gives its old entry to `record`.

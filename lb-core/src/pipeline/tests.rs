@@ -5,9 +5,11 @@
 
 mod any_traffic;
 mod counting;
+mod faults_of_peers;
 mod golden;
 mod invariants;
 mod naive;
+mod special;
 mod stories;
 mod twin;
 
@@ -92,11 +94,12 @@ fn spec() -> Spec {
         backend.state = BackendState::Down;
     }
     let service = |addresses: &[&str], ports: &[u16], protocol, pool, is_tracked| ServiceSpec {
-        addresses: addresses.iter().map(|one| address(one)).collect(),
+        addresses: addresses.iter().map(|one| one.parse().unwrap()).collect(),
         ports: ports.to_vec(),
         protocol,
         pool,
         is_tracked,
+        ..ServiceSpec::default()
     };
     Spec {
         seed: 0x5eed,

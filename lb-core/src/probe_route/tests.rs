@@ -33,11 +33,15 @@ fn tables(state: BackendState) -> Tables {
     }
     let pools: Vec<_> = backends.into_iter().map(|one| PoolSpec { backends: vec![one] }).collect();
     let services = (0..pools.len()).map(|pool| ServiceSpec {
-        addresses: vec![address(&format!("203.0.113.{pool}")), address(&format!("2001:db8:cafe::{pool}"))],
+        addresses: vec![
+            address(&format!("203.0.113.{pool}")).into(),
+            address(&format!("2001:db8:cafe::{pool}")).into(),
+        ],
         ports: vec![80],
         protocol: 6,
         pool,
         is_tracked: true,
+        ..ServiceSpec::default()
     });
     let services = services.collect();
     let spec = Spec { seed: 1, maglev_size: 13, timeouts: Timeouts::default(), pools, services };

@@ -17,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const SCTP: u8 = 132;
 /// Entries of a list unless asked for.
 const LIST_DEFAULT: usize = 100;
 /// Entries of a list at most.
@@ -31,6 +32,8 @@ pub(super) enum Transport {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 fn flow(
@@ -46,6 +49,7 @@ fn flow(
     let protocol = match protocol {
         Transport::Tcp => TCP,
         Transport::Udp => UDP,
+        Transport::Sctp => SCTP,
     };
     Ok(Flow { source, destination, protocol, opens })
 }

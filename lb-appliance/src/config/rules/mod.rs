@@ -9,6 +9,7 @@ mod maglev;
 mod names;
 mod next_hop;
 mod pools;
+mod selection;
 mod tunnel;
 mod vips;
 
@@ -25,6 +26,7 @@ pub(super) fn check(draft: &Draft, findings: &Findings<'_>) {
     health::check(draft, findings);
     tunnel::check(draft, findings);
     vips::check(draft, findings);
+    selection::check(draft, findings);
     maglev::check(draft, findings);
     next_hop::check(draft, findings);
 }

@@ -11,5 +11,6 @@ pub(super) mod health;
 pub(super) mod observability;
 pub(super) mod pools;
 pub(super) mod security;
+pub(super) mod server_id;
 pub(super) mod vips;
 pub(super) mod weights;

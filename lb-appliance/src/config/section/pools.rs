@@ -34,6 +34,8 @@ pub(in super::super) struct BackendDraft {
     pub(in super::super) mac_given: bool,
     pub(in super::super) inner_mac: Option<Located<MacAddr>>,
     pub(in super::super) inner_mac_given: bool,
+    pub(in super::super) server_id: Option<Located<Vec<u8>>>,
+    pub(in super::super) server_id_given: bool,
 }
 
 pub(in super::super) fn read(root: &Section<'_>, is_required: bool) -> Vec<PoolDraft> {
@@ -77,6 +79,8 @@ fn backend(item: &Item<'_>) -> Option<BackendDraft> {
         mac_given: section.get("mac").is_some(),
         inner_mac: section.get("inner_mac").and_then(|item| item.mac()),
         inner_mac_given: section.get("inner_mac").is_some(),
+        server_id: section.get("server_id").and_then(|item| super::server_id::server_id(&item)),
+        server_id_given: section.get("server_id").is_some(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! A packet of a flow, as a client would send it.
 
 use super::Flow;
-use lb_core::wire::{ETHERNET_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_UDP};
+use lb_core::wire::{ETHERNET_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_SCTP, PROTOCOL_UDP, SCTP_LEN};
 use pnet_packet::ethernet::{EtherTypes, MutableEthernetPacket};
 use pnet_packet::ip::IpNextHeaderProtocol;
 use pnet_packet::ipv4::{self, MutableIpv4Packet};
@@ -16,7 +16,11 @@ const UDP_LEN: usize = 8;
 
 /// A frame without payload. Addresses of different families make one that is no flow's.
 pub(super) fn of(flow: Flow) -> Vec<u8> {
-    let transport_len = if flow.protocol == PROTOCOL_UDP { UDP_LEN } else { TCP_LEN };
+    let transport_len = match flow.protocol {
+        PROTOCOL_UDP => UDP_LEN,
+        PROTOCOL_SCTP => SCTP_LEN,
+        _ => TCP_LEN,
+    };
     let ip_len = if flow.destination.is_ipv6() { IPV6_LEN } else { IPV4_LEN };
     let mut frame = vec![0; ETHERNET_LEN + ip_len + transport_len];
     if let Some(mut ethernet) = MutableEthernetPacket::new(&mut frame) {
@@ -58,7 +62,10 @@ fn write_ip(flow: Flow, ip: &mut [u8], payload_len: usize) {
 
 fn write_transport(flow: Flow, transport: &mut [u8]) {
     let (source, destination, len) = (flow.source.port(), flow.destination.port(), transport.len());
-    if flow.protocol == PROTOCOL_UDP {
+    if flow.protocol == PROTOCOL_SCTP {
+        transport[..2].copy_from_slice(&source.to_be_bytes());
+        transport[2..4].copy_from_slice(&destination.to_be_bytes());
+    } else if flow.protocol == PROTOCOL_UDP {
         let Some(mut udp) = MutableUdpPacket::new(transport) else { return };
         udp.set_source(source);
         udp.set_destination(destination);

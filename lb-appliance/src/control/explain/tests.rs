@@ -29,6 +29,10 @@ vips:
   - {name: web, addresses: [203.0.113.10, \"2001:db8:cafe::10\"], ports: [80, 443], protocol: tcp, pool: web}
   - {name: dns, addresses: [203.0.113.53], protocol: udp, ports: [53], pool: dns}
   - {name: stateless, addresses: [203.0.113.54], protocol: udp, ports: any, pool: dns, sessions: none}
+  - {name: sticky, addresses: [203.0.113.56], protocol: tcp, pool: web, hash: source_prefix}
+  - {name: sliced, addresses: [203.0.113.57], protocol: any, pool: web, slices: [{ports: 80, backend: web-1}, {ports: 400-500, backend: web-4}, {ports: 53, backend: web-3}]}
+  - {name: net, addresses: [203.0.113.60/30], ports: [53, 80-90], protocol: any, pool: web}
+  - {name: part, addresses: [203.0.113.60/31], ports: [85-90], protocol: sctp, pool: dns}
   - {name: empty, addresses: [203.0.113.55], protocol: tcp, ports: [80], pool: gone}
 ";
 
@@ -41,13 +45,13 @@ fn flow(random: &mut SmallRng) -> Flow {
             [0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, 0x10].into(),
         )
     } else {
-        let last = [10, 53, 54, 55, 99][random.random_range(0..5)];
+        let last = [10, 53, 54, 55, 56, 57, 60, 62, 99][random.random_range(0..9)];
         ([10, 9, random.random(), random.random()].into(), [203, 0, 113, last].into())
     };
     Flow {
         source: SocketAddr::new(source, random.random()),
         destination: SocketAddr::new(destination, port),
-        protocol: if random.random_bool(0.5) { 6 } else { 17 },
+        protocol: [6, 6, 17, 17, 132][random.random_range(0..5)],
         opens: random.random_bool(0.3),
     }
 }
@@ -93,6 +97,28 @@ fn a_hundred_thousand_explanations_agree_with_the_pipeline_that_has_the_entry() 
     }
     // Every outcome was met, so the agreement is not about one case.
     assert!(seen.len() >= 4 && seen.values().all(|count| *count > 500), "{seen:?}");
+}
+
+#[test]
+fn slices_and_fields_to_hash_are_named() {
+    let config = config::parse("test", CONFIG).unwrap();
+    let told = |destination: &str, protocol| {
+        let (source, destination) = ("198.51.100.7:40000".parse().unwrap(), destination.parse().unwrap());
+        offline(&config, Flow { source, destination, protocol, opens: true }).unwrap()
+    };
+    let step = |explanation: &Explanation, stage: &str| {
+        let found = explanation.steps.iter().find(|step| step.stage == stage);
+        found.map(|step| step.result.clone()).unwrap_or_default()
+    };
+    let sliced = told("203.0.113.57:80", 6);
+    assert_eq!(step(&sliced, "slice"), "port 80 belongs to web/web-1");
+    assert_eq!((sliced.by.as_deref(), sliced.slot), (Some("slice"), None));
+    let dead = told("203.0.113.57:443", 132);
+    assert_eq!(step(&dead, "slice"), "the owner of port 443 takes no packets");
+    assert_eq!(dead.reason.as_deref(), Some("no_backend"));
+    let sticky = told("203.0.113.56:1", 6);
+    assert_eq!(step(&sticky, "hash"), "by the source 198.51.100.0/24 alone");
+    assert_eq!(told("203.0.113.56:2", 6).slot, sticky.slot);
 }
 
 #[test]

@@ -16,11 +16,12 @@ fn spec(services: &[&[u8]]) -> Spec {
     };
     let pools = services.iter().map(|last| PoolSpec { backends: last.iter().map(backend).collect() });
     let service = |pool: usize| ServiceSpec {
-        addresses: vec![[192, 0, 2, pool as u8].into()],
+        addresses: vec![IpAddr::from([192, 0, 2, pool as u8]).into()],
         ports: vec![80],
         protocol: 6,
         pool,
         is_tracked: true,
+        ..ServiceSpec::default()
     };
     Spec {
         seed: 1,

@@ -11,7 +11,7 @@ pub struct Flow {
     pub source: std::net::SocketAddr,
     /// VIP address and port.
     pub destination: std::net::SocketAddr,
-    /// IP protocol: 6 or 17.
+    /// IP protocol: 6, 17 or 132.
     pub protocol: u8,
     /// The packet opens a connection (SYN).
     pub opens: bool,
@@ -33,7 +33,7 @@ impl Flow {
 /// One step of a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
-    /// `vip`, `connection`, `maglev`, `backend`, `encapsulation`, `next_hop`, `verdict`.
+    /// `vip`, `connection`, `server_id`, `slice`, `hash`, `maglev`, `backend`, `encapsulation`, `next_hop`, `verdict`.
     pub stage: String,
     /// What was found, one line.
     pub result: String,
@@ -52,7 +52,7 @@ pub struct Explanation {
     pub pool: Option<String>,
     /// Name of the backend.
     pub backend: Option<String>,
-    /// `connection` or `maglev`: what picked the backend.
+    /// `connection`, `slice` or `maglev`: what picked the backend.
     pub by: Option<String>,
     /// Slot of the Maglev table.
     pub slot: Option<u32>,

@@ -83,11 +83,12 @@ fn way(
 
 /// The first address of a VIP that an address of the port can talk to, and that one.
 fn ends(vip: &Vip, port: &Port) -> Option<(IpAddr, IpAddr)> {
-    let own = |vip: &IpAddr| {
+    let own = |is_ipv6: bool| {
         let own = port.addresses.iter().map(|own| own.addr());
-        own.into_iter().find(|own| own.is_ipv6() == vip.is_ipv6())
+        own.into_iter().find(|own| own.is_ipv6() == is_ipv6)
     };
-    vip.addresses.iter().find_map(|address| Some((*address, own(address)?)))
+    // Of a prefix the first address: each is as good as any other.
+    vip.addresses.iter().find_map(|prefix| Some((prefix.first(), own(prefix.is_ipv6())?)))
 }
 
 fn word(encap: Encap) -> &'static str {

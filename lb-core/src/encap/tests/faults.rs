@@ -79,7 +79,7 @@ fn fault_ethernet_padding_is_encapsulated() {
     }
 }
 
-/// Loxilb copies the inner TTL without taking one off ("FIXME"): forwarding loops do not end.
+/// Loxilb copies the inner TTL without taking one off: forwarding loops do not end.
 #[test]
 fn fault_inner_ttl_is_not_decremented() {
     for backend in all() {

@@ -226,13 +226,17 @@ pub(super) fn is_damaged(frame: &[u8], headers: &Headers, key: &crate::flow::Flo
     computed % 0xffff != u16::from_be_bytes([segment[at], segment[at + 1]]) % 0xffff
 }
 
+/// Where the IP header of a frame starts, behind its tags.
+pub(super) fn l3_of(frame: &[u8]) -> usize {
+    let is_tag = |at: usize| [[0x81, 0x00], [0x88, 0xa8]].contains(&[frame[at], frame[at + 1]]);
+    14 + (0..2).map(|tag| 12 + 4 * tag).take_while(|at| is_tag(*at)).count() * 4
+}
+
 /// The frame without its outer UDP checksum, if it has one.
 pub(super) fn without_udp_checksum(mut frame: Vec<u8>, backend: &BackendSpec) -> Vec<u8> {
     let composition = composition(backend);
     if composition.form.udp_port().is_some() {
-        let is_tag = |at: usize| [[0x81, 0x00], [0x88, 0xa8]].contains(&[frame[at], frame[at + 1]]);
-        let l3 = 14 + (0..2).map(|tag| 12 + 4 * tag).take_while(|at| is_tag(*at)).count() * 4;
-        let udp = l3 + if backend.address.is_ipv6() { 40 } else { 20 };
+        let udp = l3_of(&frame) + if backend.address.is_ipv6() { 40 } else { 20 };
         frame[udp + 6..udp + 8].fill(0);
     }
     frame

@@ -48,7 +48,7 @@ fn service_of(spec: &Spec, key: &FlowKey) -> Option<usize> {
     let has = |wanted: &dyn Fn(&ServiceSpec) -> bool| {
         spec.services.iter().position(|service| {
             service.protocol == key.protocol
-                && service.addresses.contains(&key.destination)
+                && service.addresses.contains(&key.destination.into())
                 && wanted(service)
         })
     };
@@ -88,7 +88,7 @@ impl Twin {
             Err(NoFlow::Drop(reason)) => return self.dropped(reason, None, frame),
             Err(NoFlow::Punt(reason)) => return (Verdict::Punt(reason), frame.to_vec()),
             Err(NoFlow::Fragment(to)) => {
-                return match spec.services.iter().position(|service| service.addresses.contains(&to)) {
+                return match spec.services.iter().position(|service| service.addresses.contains(&to.into())) {
                     Some(service) => self.dropped(DropReason::Fragment, Some(service), frame),
                     None => (Verdict::Punt(PuntReason::NoVip), frame.to_vec()),
                 };
