@@ -59,7 +59,10 @@ fn no_base_image_floats_and_all_can_be_chosen() {
                         rest.split_once('=').filter(|(name, _)| name.ends_with("_IMAGE"))
                     {
                         let tag = image.split_once(':').map(|(_, tag)| tag).unwrap_or_default();
-                        assert!(image == "scratch" || !tag.is_empty() && tag != "latest", "{path}: {name} floats: {image}");
+                        assert!(
+                            image == "scratch" || !tag.is_empty() && tag != "latest",
+                            "{path}: {name} floats: {image}"
+                        );
                         known.insert(format!("${{{name}}}"));
                     }
                 }
