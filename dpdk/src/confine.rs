@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 /// `SECCOMP_SET_MODE_FILTER` (linux/seccomp.h).
 const SET_MODE_FILTER: libc::c_ulong = 1;
+/// `SECBIT_NOROOT` and its lock (linux/securebits.h): root executes programs like anyone else.
+const NO_ROOT: libc::c_ulong = 0b11;
 /// Every capability there can be: one bit each.
 const CAPABILITIES_MAX: u32 = 64;
 /// How long all threads together may take to give up their capabilities.
@@ -196,8 +198,10 @@ extern "C" fn on_signal(_signal: libc::c_int) {
 fn give_up(keep: u64) {
     // SAFETY: prctl(2) with numbers. An old kernel without ambient capabilities answers EINVAL.
     unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+    // This and the bounding set need CAP_SETPCAP, which root has and a service has not; for it no_new_privs does the same.
+    // SAFETY: prctl(2) with numbers.
+    unsafe { libc::prctl(libc::PR_SET_SECUREBITS, NO_ROOT, 0, 0, 0) };
     for capability in (0..CAPABILITIES_MAX).filter(|number| keep >> number & 1 == 0) {
-        // The bounding set needs CAP_SETPCAP, which root has and a service has not; no_new_privs does the same for it.
         // SAFETY: prctl(2) with numbers; one that the kernel does not know, or without the right, is an error.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) } != 0 {
             break;

@@ -6,6 +6,7 @@
 mod layout;
 mod maglevs;
 mod select;
+mod tunnels;
 
 use crate::clock::Timeouts;
 use crate::flow::FlowKey;
@@ -15,7 +16,7 @@ use crate::maglev::{MaglevError, MaglevTable};
 use crate::record::{Record, RecordTail};
 use crate::service::layers::Ports;
 use crate::service::{Duplicate, ServiceIndex, ServiceTable};
-use crate::spec::{RECORDS_MAX, Spec};
+use crate::spec::{Portless, RECORDS_MAX, Signals, Spec};
 use crate::verdict::RecordIndex;
 pub use layout::Layout;
 use maglevs::{Built, Origin};
@@ -23,6 +24,7 @@ use select::Selection;
 pub use select::{By, Choice, IdOutcome};
 use std::collections::HashMap;
 use std::net::IpAddr;
+pub(crate) use tunnels::Tunnels;
 
 /// One service as the miss path sees it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +36,7 @@ pub(crate) struct Service {
     /// Its packets are served one by one: their backend is not found by Maglev and the flow hash alone, or they
     /// are changed by more than a record says.
     pub(crate) is_special: bool,
+    portless: Portless,
 }
 
 /// Who a record belongs to, as indices into the [`Spec`].
@@ -66,6 +69,8 @@ pub struct Tables {
     owners: Box<[Option<RecordOwner>]>,
     layout: Layout,
     origin: Origin,
+    pub(crate) signals: Signals,
+    pub(crate) tunnels: Tunnels,
 }
 
 /// Why a [`Spec`] makes no tables. The appliance's validation finds all of these first, with positions.
@@ -148,6 +153,8 @@ impl Tables {
             owners: Box::default(),
             layout: Layout::default(),
             origin: Origin::of(spec),
+            signals: spec.signals,
+            tunnels: Tunnels::of(spec),
         };
         tables.add_records(spec, &layout)?;
         tables.layout = layout;
@@ -181,6 +188,7 @@ impl Tables {
                 first,
                 is_tracked: wanted.is_tracked,
                 is_special: selection.is_some(),
+                portless: wanted.portless,
             };
             selections[place] = selection;
             first += own.len() as u32;
@@ -191,6 +199,7 @@ impl Tables {
                     return Err(TablesError::Layout { service });
                 }
                 records[number] = Record::new(backend_spec);
+                records[number].inner_max = records[number].inner_max.min(spec.signals.inner_mtu);
                 tails[number] = RecordTail::new(backend_spec);
                 tails[number].inner_max = records[number].inner_max;
                 if overrules {
@@ -235,6 +244,11 @@ impl Tables {
     /// Some service of this address, for packets whose ports are unknown.
     pub fn service_at(&self, destination: IpAddr) -> Option<ServiceIndex> {
         self.service_table.any_at(destination)
+    }
+
+    /// What becomes of packets without ports to the addresses of a service.
+    pub(crate) fn portless(&self, service: ServiceIndex) -> Portless {
+        self.services.get(usize::from(service)).map_or_else(Portless::default, |service| service.portless)
     }
 
     /// The backend record that Maglev picks; `None` if the pool takes no new flows.

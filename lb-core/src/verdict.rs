@@ -2,7 +2,7 @@
 //!
 //! Only `decide` produces verdicts; everything after it obeys. Every packet gets exactly one.
 
-use crate::reason::{DropReason, PuntReason};
+use crate::reason::{AnswerReason, DropReason, PuntReason};
 
 /// Index of a backend record in [`crate::tables::Tables`], one per (service, backend).
 pub type RecordIndex = u16;
@@ -13,7 +13,10 @@ pub enum Verdict {
     /// Send to the backend of this record.
     Forward(RecordIndex),
     /// The frame now holds our own reply: send it back where it came from.
-    Answer,
+    Answer(AnswerReason),
+    /// A fragment that came before the first of its datagram: keep it until the slot of the fragment table with this
+    /// number is no longer waiting ([`crate::pipeline::Pipeline::held_state`]).
+    Hold(u16),
     /// Not ours: give it to the kernel.
     Punt(PuntReason),
     /// Free it and count the reason.
@@ -25,16 +28,18 @@ impl Verdict {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Forward(_) => "forward",
-            Self::Answer => "answer",
+            Self::Answer(_) => "answer",
+            Self::Hold(_) => "hold",
             Self::Punt(_) => "punt",
             Self::Drop(_) => "drop",
         }
     }
 
-    /// The reason of a punt or drop.
+    /// The reason of an answer, a punt or a drop.
     pub const fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Forward(_) | Self::Answer => None,
+            Self::Forward(_) | Self::Hold(_) => None,
+            Self::Answer(reason) => Some(reason.name()),
             Self::Punt(reason) => Some(reason.name()),
             Self::Drop(reason) => Some(reason.name()),
         }

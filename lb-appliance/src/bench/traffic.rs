@@ -64,6 +64,7 @@ pub(super) fn spec(settings: &Settings, timeouts: Timeouts) -> Spec {
         timeouts,
         pools: vec![PoolSpec { backends: (0..settings.backends).map(backend).collect() }],
         services: (0..settings.vips).map(service).collect(),
+        signals: Default::default(),
     }
 }
 

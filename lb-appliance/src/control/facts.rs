@@ -165,6 +165,9 @@ fn forwarding(forwarding: &model::Forwarding) -> Vec<(&'static str, String)> {
         ("connections.idle_timeout.udp", debug(connections.idle_udp)),
         ("encapsulation.source.ipv4", optional(forwarding.encapsulation.source_ipv4)),
         ("encapsulation.source.ipv6", optional(forwarding.encapsulation.source_ipv6)),
+        ("encapsulation.inner_mtu", optional(forwarding.encapsulation.inner_mtu)),
+        ("icmp", debug(forwarding.icmp)),
+        ("fragments", debug(forwarding.fragments)),
     ]
 }
 
@@ -242,7 +245,8 @@ fn vip_fields(config: &Config, vip: &model::Vip) -> Vec<(&'static str, String)> 
         ("protocol", vip.protocol.name().into()),
         ("pool", config.pools.get(vip.pool).map_or_else(String::new, |pool| pool.name.clone())),
         ("sessions", debug(vip.sessions).to_lowercase()),
-        ("fragments", debug(vip.fragments).to_lowercase()),
+        ("fragments", debug(vip.fragments)),
+        ("icmp_echo", debug(vip.icmp_echo)),
         ("hash", hash),
         ("slices", if slices.is_empty() { "none".into() } else { slices.join(", ") }),
         // Keys show as fingerprints.

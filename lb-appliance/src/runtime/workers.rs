@@ -40,6 +40,8 @@ pub(super) struct WorkerPlan {
     pub(super) cpus: Vec<u32>,
     pub(super) settings: LoopSettings,
     pub(super) connection_entries: usize,
+    /// Datagrams in pieces under way, and fragments that wait.
+    pub(super) fragments: (usize, usize),
     pub(super) tables: Arc<Tables>,
     pub(super) filters: Vec<PortFilter>,
     /// Which worker owns which queue, by port; punt interfaces come last.
@@ -166,7 +168,8 @@ impl Start {
         let mut arena = memory::allocate(plan.connection_entries)?;
         let table = TableMemory::of(&arena);
         let connections = ConnTable::new(&mut *arena);
-        let pipeline = Pipeline::new(connections, Arc::clone(&instruments.packets), Level::detect());
+        let pipeline = Pipeline::new(connections, Arc::clone(&instruments.packets), Level::detect())
+            .with_fragments(plan.fragments.0, plan.fragments.1);
         let worker = Worker::new(io, pipeline, plan.tables, plan.filters, instruments, plan.settings);
         let _ = ready.send(Ok(table));
         worker.with_probes(plan.probes).in_crew(crew).with_taps(plan.taps).on_line(line).run(&stop);

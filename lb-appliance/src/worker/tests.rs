@@ -41,6 +41,7 @@ fn tables_over(ports: &[u8]) -> Arc<Tables> {
             is_tracked: true,
             ..ServiceSpec::default()
         }],
+        signals: Default::default(),
     };
     Arc::new(Tables::build(&spec).unwrap())
 }

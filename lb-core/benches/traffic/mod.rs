@@ -56,6 +56,7 @@ pub(crate) fn tables(mode: Mode, is_v6: bool, state: fn(usize) -> BackendState) 
         timeouts: Timeouts::default(),
         pools: vec![PoolSpec { backends: backends.collect() }],
         services: vec![service],
+        signals: Default::default(),
     };
     Tables::build(&spec).expect("a valid specification")
 }

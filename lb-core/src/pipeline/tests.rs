@@ -6,7 +6,9 @@
 mod any_traffic;
 mod counting;
 mod faults_of_peers;
+mod fragments;
 mod golden;
+mod icmp;
 mod invariants;
 mod naive;
 mod special;
@@ -19,9 +21,12 @@ use crate::composition::{Composition, Form, Policy, Vlan};
 use crate::counters::WorkerCounters;
 use crate::headers::parse;
 use crate::packet::Frame;
-use crate::reason::PuntReason;
+use crate::reason::{AnswerReason, PuntReason};
 use crate::sample::{OUR_MAC, Sample};
-use crate::spec::{BackendSpec, BackendState, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Spec};
+use crate::spec::{
+    BackendSpec, BackendState, Budget, Egress, GueVariant, Mode, PoolSpec, Portless, ServiceSpec, Signals,
+    Spec,
+};
 use crate::verdict::RecordIndex;
 use std::net::IpAddr;
 
@@ -101,6 +106,7 @@ fn spec() -> Spec {
         is_tracked,
         ..ServiceSpec::default()
     };
+    let unlimited = Budget { total: u32::MAX, per_source: u32::MAX };
     Spec {
         seed: 0x5eed,
         maglev_size: 1021,
@@ -113,6 +119,7 @@ fn spec() -> Spec {
             service(&["203.0.113.10", "2001:db8:cafe::10"], &[443], 17, 3, true),
             service(&["203.0.113.66"], &[80], 6, 4, true),
         ],
+        signals: Signals { errors: unlimited, echoes: unlimited, ..Signals::default() },
     }
 }
 
@@ -189,6 +196,7 @@ impl Lab {
     fn wait(&mut self, ticks: u16) {
         self.now = Tick(self.now.0.wrapping_add(ticks));
         self.pipeline.sweep(&self.tables, self.now, usize::MAX);
+        self.pipeline.expire_fragments(&self.tables, self.now);
     }
 
     /// What Maglev says of a packet.

@@ -44,7 +44,14 @@ fn tables(state: BackendState) -> Tables {
         ..ServiceSpec::default()
     });
     let services = services.collect();
-    let spec = Spec { seed: 1, maglev_size: 13, timeouts: Timeouts::default(), pools, services };
+    let spec = Spec {
+        seed: 1,
+        maglev_size: 13,
+        timeouts: Timeouts::default(),
+        pools,
+        services,
+        signals: Default::default(),
+    };
     Tables::build(&spec).unwrap()
 }
 

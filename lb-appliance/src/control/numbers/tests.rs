@@ -29,6 +29,7 @@ fn spec(services: &[&[u8]]) -> Spec {
         timeouts: Timeouts::default(),
         pools: pools.collect(),
         services: (0..services.len()).map(service).collect(),
+        signals: Default::default(),
     }
 }
 
