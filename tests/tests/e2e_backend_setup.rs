@@ -16,7 +16,7 @@ use lb_tests::lab::{Encap, Lab, Outer, Pmd, VIP4, VIP6};
 use lb_tests::netns::Namespace;
 use lb_tests::process::{Finished, run};
 use lb_tests::program::{guideway_path, repository};
-use lb_tests::skip::{Skip, require_program, unless};
+use lb_tests::skip::{Skip, unless};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const HOSTS: [&str; 3] = ["web1", "web2", "web3"];
@@ -174,62 +174,6 @@ fn backends_of_gre_with_a_key_by_whatever_the_kernel_has() {
 #[test]
 fn backends_of_geneve_by_the_decapsulator() {
     unless(works(Encap::GeneveIp, Outer::V6, "bpf"));
-}
-
-/// Every tunnel that the kernel can end: name, `encap`, keys of the backend, the family of the outer header.
-const BY_DEVICES: [(&str, &str, &str, &str); 11] = [
-    ("ipip-4", "ipip: {}", "", "10.9.0.2"),
-    ("ipip-6", "ipip: {}", "", "fd00:9::2"),
-    ("gue-4", "gue: {}", "", "10.9.0.2"),
-    ("gue1-4", "gue: {variant: 1}", "", "10.9.0.2"),
-    ("gue-6", "gue: {}", "", "fd00:9::2"),
-    ("gre-4", "gre: {}", "", "10.9.0.2"),
-    ("gre-key-6", "gre: {key: 4294967295}", "", "fd00:9::2"),
-    ("vxlan-4", "vxlan: {vni: 42}", INNER_MAC, "10.9.0.2"),
-    ("vxlan-6", "vxlan: {vni: 42}", INNER_MAC, "fd00:9::2"),
-    ("geneve-4", "geneve: {vni: 42}", INNER_MAC, "10.9.0.2"),
-    ("geneve-ip-6", "geneve: {vni: 42}", "", "fd00:9::2"),
-];
-const INNER_MAC: &str = ", inner_mac: '02:00:00:00:00:77'";
-
-/// The devices that the kernel of a build machine mostly lacks, under one that has them all.
-fn under_user_mode_linux() -> Result<(), Skip> {
-    guideway_path()?;
-    require_program("linux.uml", "user-mode-linux")?;
-    require_program("modprobe", "kmod")?;
-    // Not in /tmp, which that kernel has for itself.
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("folder");
-    let print = |name: &str, arguments: &[&str]| {
-        let mut command = Command::new(guideway_path().expect("built"));
-        command.args(["backend-setup", "--pool", "web"]).args(arguments);
-        let script = run(&mut command, LIMIT).expect_success("backend-setup");
-        std::fs::write(folder.path().join(name), script).expect("written");
-    };
-    for (name, encap, keys, address) in BY_DEVICES {
-        let config = folder.path().join(format!("{name}.yaml"));
-        let text = format!(
-            "version: 1\nforwarding:\n  encapsulation: {{source: {{ipv4: 10.9.0.1, ipv6: 'fd00:9::1'}}}}\npools:\n  \
-             - name: web\n    encap: {{{encap}}}\n    backends: [{{name: web-1, address: '{address}'{keys}}}]\nvips:\n  \
-             - {{name: web, addresses: [{VIP4}, '{VIP6}'], ports: [80], protocol: tcp, pool: web}}\n"
-        );
-        std::fs::write(&config, text).expect("written");
-        print(&format!("{name}.sh"), &["--decap", "kernel", "-c", &config.to_string_lossy()]);
-    }
-    print("undo.sh", &["--undo"]);
-    let mut command = Command::new(repository().join("scripts/in-uml"));
-    command.arg(repository().join("tests/fixtures/backend-devices.sh")).arg(folder.path());
-    command.env("UML_MEMORY", "256M").env("UML_SECONDS", "200");
-    let finished = run(&mut command, Duration::from_secs(220));
-    assert!(finished.status.success(), "{}\n{}\n{}", finished.status, finished.stdout, finished.stderr);
-    for (name, ..) in BY_DEVICES {
-        assert!(finished.stdout.contains(&format!("{name}: served\n")), "{name} in {}", finished.stdout);
-    }
-    Ok(())
-}
-
-#[test]
-fn backends_by_the_kernels_own_devices() {
-    unless(under_user_mode_linux());
 }
 
 #[test]
