@@ -40,7 +40,6 @@ const ARCHIVES: &[&str] = &[
     "rte_mempool_ring",
     "rte_net_null",
     "rte_net_ring",
-    "rte_net_pcap",
     "rte_net_memif",
     "rte_net_af_packet",
     "rte_net_af_xdp",
@@ -51,8 +50,8 @@ const ARCHIVES: &[&str] = &[
     "rte_net_gve",
 ];
 
-/// Drivers of common NICs and what they are built on.
-const NIC_ARCHIVES: &[&str] = &[
+/// Drivers of common NICs and what they are built on; and that of files, whose library brings another ten along.
+const FULL_ARCHIVES: &[&str] = &[
     "rte_cryptodev",
     "rte_security",
     "rte_sched",
@@ -68,13 +67,14 @@ const NIC_ARCHIVES: &[&str] = &[
     "rte_net_mlx5",
     "rte_net_bnxt",
     "rte_net_bond",
+    "rte_net_pcap",
 ];
 
 /// What those archives need from the system; always shared.
-const SYSTEM_LIBRARIES: &[&str] = &["numa", "bsd", "pcap", "bpf", "xdp", "pthread", "m", "dl"];
+const SYSTEM_LIBRARIES: &[&str] = &["numa", "bsd", "bpf", "xdp", "pthread", "m", "dl"];
 
-/// What the NIC drivers need besides: mlx5 goes through the kernel's verbs.
-const NIC_SYSTEM_LIBRARIES: &[&str] = &["ibverbs", "mlx5"];
+/// What those need besides: mlx5 goes through the kernel's verbs.
+const FULL_SYSTEM_LIBRARIES: &[&str] = &["ibverbs", "mlx5", "pcap"];
 
 impl Linkage {
     /// Reads `GW_DPDK_STATIC`: unset, empty or `0` is shared, `1` static, `full` static with the drivers of NICs.
@@ -93,18 +93,18 @@ impl Linkage {
 
 /// Emits the link lines of static mode; pkg-config has emitted those of shared mode.
 pub(crate) fn emit(linkage: Linkage) {
-    let (nic_archives, nic_libraries): (&[&str], &[&str]) = match linkage {
+    let (more_archives, more_libraries): (&[&str], &[&str]) = match linkage {
         Linkage::Shared => return,
         Linkage::Static => (&[], &[]),
-        Linkage::StaticFull => (NIC_ARCHIVES, NIC_SYSTEM_LIBRARIES),
+        Linkage::StaticFull => (FULL_ARCHIVES, FULL_SYSTEM_LIBRARIES),
     };
     if let Ok(folder) = pkg_config::get_variable("libdpdk", "libdir") {
         println!("cargo::rustc-link-search=native={folder}");
     }
-    for archive in ARCHIVES.iter().chain(nic_archives) {
+    for archive in ARCHIVES.iter().chain(more_archives) {
         println!("cargo::rustc-link-lib=static:+whole-archive,-bundle={archive}");
     }
-    for library in SYSTEM_LIBRARIES.iter().chain(nic_libraries) {
+    for library in SYSTEM_LIBRARIES.iter().chain(more_libraries) {
         println!("cargo::rustc-link-lib={library}");
     }
 }

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 /// `SECCOMP_SET_MODE_FILTER` (linux/seccomp.h).
 const SET_MODE_FILTER: libc::c_ulong = 1;
+/// `SECBIT_NOROOT` and its lock (linux/securebits.h): root executes programs like anyone else.
+const NO_ROOT: libc::c_ulong = 0b11;
 /// Every capability there can be: one bit each.
 const CAPABILITIES_MAX: u32 = 64;
 /// How long all threads together may take to give up their capabilities.
@@ -149,8 +151,10 @@ fn holders(keep: u64) -> io::Result<Vec<(libc::pid_t, String)>> {
 }
 
 fn tell(thread: libc::pid_t, signal: libc::c_int) {
+    // SAFETY: getpid(2) takes nothing and cannot fail.
+    let process = unsafe { libc::getpid() };
     // SAFETY: tgkill(2) takes numbers. A thread of this process that is gone is no harm: ESRCH.
-    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal) };
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) };
 }
 
 /// Takes a real-time signal that nobody uses, from the top: the tap driver takes its own from the bottom. It stays
@@ -196,8 +200,10 @@ extern "C" fn on_signal(_signal: libc::c_int) {
 fn give_up(keep: u64) {
     // SAFETY: prctl(2) with numbers. An old kernel without ambient capabilities answers EINVAL.
     unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+    // This and the bounding set need CAP_SETPCAP, which root has and a service has not; for it no_new_privs does the same.
+    // SAFETY: prctl(2) with numbers.
+    unsafe { libc::prctl(libc::PR_SET_SECUREBITS, NO_ROOT, 0, 0, 0) };
     for capability in (0..CAPABILITIES_MAX).filter(|number| keep >> number & 1 == 0) {
-        // The bounding set needs CAP_SETPCAP, which root has and a service has not; no_new_privs does the same for it.
         // SAFETY: prctl(2) with numbers; one that the kernel does not know, or without the right, is an error.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) } != 0 {
             break;

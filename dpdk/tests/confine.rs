@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::UdpSocket;
+use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -57,6 +58,11 @@ fn every_thread_gives_up_what_is_not_kept_wherever_it_waits() {
     assert_eq!(reader.join().unwrap().unwrap(), 4);
     let later = std::thread::spawn(|| confine::capabilities().unwrap()).join().unwrap();
     assert_eq!(later.effective, NET_RAW);
+
+    // Nor has a program that root executes, although the bounding set still has what is kept.
+    let program = Command::new("/bin/grep").args(["CapPrm", "/proc/self/status"]).output().unwrap();
+    let said = String::from_utf8_lossy(&program.stdout).into_owned();
+    assert_eq!(said.trim(), "CapPrm:\t0000000000000000");
 
     // Never back: neither by asking for it nor by asking to keep it.
     assert_eq!(confine::raise(NET_ADMIN).unwrap(), NET_RAW);

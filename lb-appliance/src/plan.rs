@@ -9,8 +9,8 @@ use crate::config::model::{self, Config, Encap, PortRange};
 use lb_core::clock::Timeouts;
 use lb_core::composition::{Composition, Form, Policy};
 use lb_core::spec::{
-    ANY_PROTOCOL, BackendSpec, BackendState, Egress, GueVariant, Mode, PoolSpec, QuicSpec, SelectionSpec,
-    ServerIdSpec, ServiceSpec, SliceSpec, Spec,
+    ANY_PROTOCOL, BackendSpec, BackendState, Budget, Echo, Egress, Fragments, GueVariant, Mode, PoolSpec,
+    Portless, QuicSpec, SelectionSpec, ServerIdSpec, ServiceSpec, Signals, SliceSpec, Spec,
 };
 use lb_core::tables::RecordOwner;
 use std::net::IpAddr;
@@ -98,6 +98,7 @@ impl Plan {
             pools: pools.collect(),
             services: services.collect(),
             nat: nat::spec(config, ports),
+            signals: signals(&config.forwarding),
         };
         Self { spec, names: names(config) }
     }
@@ -110,6 +111,30 @@ impl Plan {
         let at = names.backends.iter().position(|name| name == backend).ok_or_else(unknown)?;
         self.spec.pools[index].backends[at].state = BackendState::Down;
         Ok(())
+    }
+}
+
+fn portless(vip: &model::Vip) -> Portless {
+    Portless {
+        echo: match vip.icmp_echo {
+            model::IcmpEcho::Answer => Echo::Answer,
+            model::IcmpEcho::Forward => Echo::Forward,
+            model::IcmpEcho::Ignore => Echo::Ignore,
+        },
+        fragments: match vip.fragments {
+            model::Fragments::ReassembleHash => Fragments::Follow,
+            model::Fragments::Drop => Fragments::Drop,
+        },
+    }
+}
+
+fn signals(forwarding: &model::Forwarding) -> Signals {
+    let icmp = forwarding.icmp;
+    Signals {
+        inner_mtu: forwarding.encapsulation.inner_mtu.unwrap_or(u16::MAX),
+        errors: Budget { total: icmp.errors_per_second, per_source: icmp.errors_per_source },
+        echoes: Budget { total: icmp.echoes_per_second, per_source: icmp.echoes_per_source },
+        fragment_ticks: ticks(forwarding.fragments.timeout),
     }
 }
 
@@ -145,6 +170,7 @@ fn service_spec(config: &Config, vip: &model::Vip) -> ServiceSpec {
         },
         pool: vip.pool,
         is_tracked: vip.sessions == model::Sessions::Tracked,
+        portless: portless(vip),
         selection: selection(config, vip),
     }
 }

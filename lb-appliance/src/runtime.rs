@@ -201,6 +201,10 @@ fn start_workers(
         settings,
         connection_entries: config.forwarding.connections.per_worker as usize,
         nat_sessions: config.forwarding.nat.sessions_per_worker as usize,
+        fragments: {
+            let table = config.forwarding.fragments;
+            (table.per_worker as usize, table.held_per_worker as usize)
+        },
         tables: Arc::clone(control.tables()),
         filters: ports.filters(config),
         owners: ports.owners().to_vec(),

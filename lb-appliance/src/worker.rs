@@ -6,6 +6,7 @@
 //! rings of ports with too few queues ([`crate::io::handover`]).
 
 pub mod control_line;
+mod held;
 mod inject;
 mod outbound;
 mod pace;
@@ -17,6 +18,7 @@ use crate::io::handover::{Crew, Purpose};
 use crate::io::taps::Taps;
 use crate::io::{PacketBurst, PacketIo};
 use control_line::ControlLine;
+use held::Held;
 use lb_core::clock::Tick;
 use lb_core::conn::Line;
 use lb_core::headers::PortFilter;
@@ -32,6 +34,15 @@ use std::time::Duration;
 
 /// Turns between two looks at the clock and the stop flag.
 const HOUSEKEEPING_TURNS: u32 = 256;
+
+/// Where a burst comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// A port, or another worker.
+    Received,
+    /// It has been held here.
+    Held,
+}
 
 /// How a worker runs.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +74,8 @@ pub struct Worker<I: PacketIo, S = Box<[Line]>> {
     settings: LoopSettings,
     in_hand: I::Burst,
     outbound: Outbound<I::Burst>,
+    /// Fragments that wait for the first of their datagram.
+    held: Held<I::Packet>,
     now: Tick,
     until_sample: u64,
 }
@@ -91,6 +104,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
             instruments,
             settings,
             in_hand: I::Burst::default(),
+            held: Held::default(),
             now: Tick::default(),
             until_sample: settings.latency_sample,
         }
@@ -131,6 +145,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
             if is_due || sleep.is_some() {
                 self.now = Tick::from_nanos(after.saturating_sub(start));
                 self.pipeline.sweep(&self.tables, self.now, sweep.lines_due(after));
+                self.expire_held();
                 self.instruments.turns.heartbeat.beat();
                 if stop.load(Ordering::Acquire) {
                     break;
@@ -144,6 +159,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
             }
         }
         self.leave();
+        self.give_up_held();
     }
 
     /// Polls every port once, the other workers, and the kernel if it is time; returns how many packets came.
@@ -199,9 +215,18 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
         received
     }
 
-    /// Decides on the burst in hand, which came in by `port`, and sends each packet where it belongs.
+    /// Serves the burst in hand, which came in by `port`, and what was held and waits no longer because of it.
     #[inline]
     fn serve(&mut self, port: usize) {
+        self.decide(port, Origin::Received);
+        if self.pipeline.takes_back() {
+            self.take_back();
+        }
+    }
+
+    /// Decides on the burst in hand, which came in by `port`, and sends each packet where it belongs.
+    #[inline]
+    fn decide(&mut self, port: usize, origin: Origin) {
         let served = self.in_hand.len();
         if served == 0 {
             return;
@@ -211,7 +236,11 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
 
         self.pipeline.came_by(port as u8);
         let filter = self.filters.get(port).copied().unwrap_or(PortFilter::ANY);
-        let verdicts = self.pipeline.process(&self.tables, filter, self.now, self.in_hand.packets());
+        let packets = self.in_hand.packets();
+        let verdicts = match origin {
+            Origin::Received => self.pipeline.process(&self.tables, filter, self.now, packets),
+            Origin::Held => self.pipeline.process_held(&self.tables, filter, self.now, packets),
+        };
         let mut exit = Exit {
             io: &mut self.io,
             crew: self.crew.as_mut(),
@@ -224,7 +253,8 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
         }
         let drops = &self.instruments.packets.drops;
         let has_tap = self.taps.of_port(port).is_some();
-        self.outbound.sort(&mut self.in_hand, verdicts, self.tables.records(), has_tap, drops);
+        let held = (&mut self.held, port);
+        self.outbound.sort(&mut self.in_hand, verdicts, self.tables.records(), has_tap, (drops, held));
         self.outbound.flush(port, &mut exit);
     }
 

@@ -5,7 +5,7 @@
 //! slightly different moments; sums are exact once the worker has stopped or is idle.
 
 use crate::indexed::{Indexed, PLACES};
-use crate::reason::DropReason;
+use crate::reason::{AnswerReason, DropReason};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use zerocopy::FromZeros;
 
@@ -104,7 +104,7 @@ pub struct NatCounters {
 }
 
 /// Everything that one worker counts about packets. Invariant, whenever the worker is between bursts:
-/// `received = sent + answered + punted + drops.total()`.
+/// `received = sent + answered + punted + drops.total() + held`.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct WorkerCounters {
@@ -118,6 +118,14 @@ pub struct WorkerCounters {
     pub punted: Counter,
     /// Packets dropped.
     pub drops: DropCounters,
+    /// Gauge: fragments that wait for the first of their datagram.
+    pub held: Counter,
+    /// Replies of our own as decided, by `AnswerReason as usize`; a full ring may still refuse one.
+    pub answers: [Counter; AnswerReason::COUNT],
+    /// ICMP errors forwarded to the backend of the flow that they are about.
+    pub icmp_errors: Counter,
+    /// Fragments forwarded.
+    pub fragments: Counter,
     /// Look-ups in the connection table.
     pub lookups: Counter,
     /// Look-ups that found a usable entry.
@@ -162,6 +170,10 @@ impl WorkerCounters {
             answered: Counter::default(),
             punted: Counter::default(),
             drops: DropCounters::default(),
+            held: Counter::default(),
+            answers: std::array::from_fn(|_| Counter::default()),
+            icmp_errors: Counter::default(),
+            fragments: Counter::default(),
             lookups: Counter::default(),
             hits: Counter::default(),
             insertions: Counter::default(),
@@ -179,8 +191,9 @@ impl WorkerCounters {
         }
     }
 
-    /// Packets that have left in some way; equals `received` between bursts.
+    /// Packets that have left in some way or are held; equals `received` between bursts.
     pub fn accounted(&self) -> u64 {
-        self.sent.get() + self.answered.get() + self.punted.get() + self.drops.total()
+        let left = self.sent.get() + self.answered.get() + self.punted.get() + self.drops.total();
+        left + self.held.get()
     }
 }

@@ -5,6 +5,7 @@
 //! others. Lengths are compared with the frame before anything behind them is read.
 
 pub(crate) mod plain;
+mod portless;
 
 use crate::checksum;
 use crate::flow::FlowKey;
@@ -15,7 +16,7 @@ use crate::wire::{
     PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, SCTP_LEN, TCP_LEN, UDP_LEN, VLAN_TAG_LEN,
     be16,
 };
-use std::net::IpAddr;
+pub use portless::{Fragment, Portless};
 
 /// 802.1Q and 802.1ad tags accepted in one frame.
 const VLAN_TAGS_MAX: usize = 2;
@@ -78,8 +79,10 @@ pub enum NoFlow {
     Drop(DropReason),
     /// Not for an IP load balancer.
     Punt(PuntReason),
-    /// A fragment of a datagram to this address; only the VIP table knows whether that is ours.
-    Fragment(IpAddr),
+    /// A fragment; only the VIP table knows whether its datagram is for us.
+    Fragment(Fragment),
+    /// An ICMP or ICMPv6 message; likewise.
+    Icmp(Portless),
 }
 
 impl From<DropReason> for NoFlow {
@@ -113,11 +116,36 @@ pub fn parse(frame: &[u8], filter: PortFilter) -> Result<(Headers, FlowKey), NoF
     }
     let ip = &frame[l3_offset..];
     let ip_headers = match ethertype {
-        ETHERTYPE_IPV4 => parse_v4(ip)?,
-        ETHERTYPE_IPV6 => parse_v6(ip)?,
+        ETHERTYPE_IPV4 => parse_v4(ip, l3_offset)?,
+        ETHERTYPE_IPV6 => parse_v6(ip, l3_offset)?,
         _ => return Err(NoFlow::Punt(PuntReason::NotIp)),
     };
     finish(ip, ip_headers, l3_offset)
+}
+
+/// Parses the first fragment of a datagram as what the datagram is: its transport header is there in full, or the
+/// fragment is [`DropReason::FragmentInvalid`].
+pub fn parse_first(frame: &[u8], fragment: &Fragment) -> Result<(Headers, FlowKey), NoFlow> {
+    let Headers { ip_len, l4_offset, l3_offset, protocol, ttl, is_v6, .. } = fragment.datagram.headers;
+    let ip = frame.get(usize::from(l3_offset)..).ok_or(DropReason::Malformed)?;
+    let data = usize::from(l4_offset - u16::from(l3_offset));
+    let datagram = ip.get(..usize::from(ip_len)).ok_or(DropReason::Malformed)?;
+    let walked = if is_v6 { walk_from(datagram, protocol, data) } else { Ok((protocol, data)) };
+    // RFC 7112: the whole header chain; RFC 1858 section 3.2 and RFC 9293: the whole TCP header, its options included.
+    let hidden = |_| NoFlow::Drop(DropReason::FragmentInvalid);
+    let (protocol, l4) = walked.map_err(hidden)?;
+    if protocol == PROTOCOL_TCP {
+        let header_len = datagram.get(l4 + 12).map_or(usize::MAX, |byte| usize::from(byte >> 4) * 4);
+        datagram
+            .get(l4..)
+            .filter(|segment| segment.len() >= header_len)
+            .ok_or(DropReason::FragmentInvalid)?;
+    }
+    let parsed = IpHeaders { ip_len, l4, protocol, ttl, is_v6 };
+    finish(ip, parsed, usize::from(l3_offset)).map_err(|other| match other {
+        NoFlow::Drop(_) => NoFlow::Drop(DropReason::FragmentInvalid),
+        other => other,
+    })
 }
 
 /// What both IP versions leave to be read: `l4` is the offset of the transport header in the datagram.
@@ -129,7 +157,7 @@ struct IpHeaders {
     is_v6: bool,
 }
 
-fn parse_v4(ip: &[u8]) -> Result<IpHeaders, NoFlow> {
+fn parse_v4(ip: &[u8], l3_offset: usize) -> Result<IpHeaders, NoFlow> {
     let head = ip.first_chunk::<IPV4_LEN>().ok_or(DropReason::Malformed)?;
     let header_len = usize::from(head[0] & 0x0f) * 4;
     let ip_len = u16::from_be_bytes(*bytes(head, 2));
@@ -144,14 +172,17 @@ fn parse_v4(ip: &[u8]) -> Result<IpHeaders, NoFlow> {
     if checksum::fold(checksum::sum(&ip[..header_len])) != 0xffff {
         return Err(DropReason::Checksum.into());
     }
-    if u16::from_be_bytes(*bytes(head, 6)) & 0x3fff != 0 {
-        let destination: [u8; 4] = *bytes(head, 16);
-        return Err(NoFlow::Fragment(destination.into()));
+    let parsed = IpHeaders { ip_len, l4: header_len, protocol: head[9], ttl: head[8], is_v6: false };
+    let part = u16::from_be_bytes(*bytes(head, 6)) & 0x3fff;
+    if part != 0 {
+        let id = u16::from_be_bytes(*bytes(head, 4));
+        let datagram = Portless::new(ip, &parsed, l3_offset)?;
+        return Err(NoFlow::Fragment(Fragment::new(datagram, id.into(), part << 3, part & 0x2000 != 0)));
     }
-    Ok(IpHeaders { ip_len, l4: header_len, protocol: head[9], ttl: head[8], is_v6: false })
+    Ok(parsed)
 }
 
-fn parse_v6(ip: &[u8]) -> Result<IpHeaders, NoFlow> {
+fn parse_v6(ip: &[u8], l3_offset: usize) -> Result<IpHeaders, NoFlow> {
     let head = ip.first_chunk::<IPV6_LEN>().ok_or(DropReason::Malformed)?;
     let payload_len = u16::from_be_bytes(*bytes(head, 4));
     let ip_len = payload_len.checked_add(IPV6_LEN as u16).ok_or(DropReason::Malformed)?;
@@ -159,13 +190,34 @@ fn parse_v6(ip: &[u8]) -> Result<IpHeaders, NoFlow> {
         return Err(DropReason::Malformed.into());
     }
     let datagram = &ip[..usize::from(ip_len)];
-    let (protocol, l4) = walk_extensions(datagram, head[6])?;
-    Ok(IpHeaders { ip_len, l4, protocol, ttl: head[7], is_v6: true })
+    let of = |protocol, l4| IpHeaders { ip_len, l4, protocol, ttl: head[7], is_v6: true };
+    let (protocol, l4) = walk_from(datagram, head[6], IPV6_LEN).map_err(|stop| match stop {
+        Stop::For(reason) => NoFlow::Drop(reason),
+        Stop::AtFragment { next, at, id, part } => match Portless::new(ip, &of(next, at), l3_offset) {
+            Ok(datagram) => NoFlow::Fragment(Fragment::new(datagram, id, part & 0xfff8, part & 1 != 0)),
+            Err(reason) => NoFlow::Drop(reason),
+        },
+    })?;
+    Ok(of(protocol, l4))
+}
+
+/// Why a walk over extension headers does not reach the transport header.
+enum Stop {
+    /// Broken, or too long.
+    For(DropReason),
+    /// A fragment header of one part of several: what follows it and where, the id, and the word of offset and flag.
+    AtFragment { next: u8, at: usize, id: u32, part: u16 },
+}
+
+impl From<DropReason> for Stop {
+    fn from(reason: DropReason) -> Self {
+        Self::For(reason)
+    }
 }
 
 /// Walks IPv6 extension headers to the transport header: (protocol, offset in the datagram).
-fn walk_extensions(datagram: &[u8], first: u8) -> Result<(u8, usize), NoFlow> {
-    let (mut next, mut at) = (first, IPV6_LEN);
+fn walk_from(datagram: &[u8], first: u8, start: usize) -> Result<(u8, usize), Stop> {
+    let (mut next, mut at) = (first, start);
     for _ in 0..=EXTENSIONS_MAX {
         let header = match next {
             NEXT_HOP_BY_HOP | NEXT_ROUTING | NEXT_DESTINATION | NEXT_FRAGMENT | NEXT_AUTHENTICATION => {
@@ -176,9 +228,10 @@ fn walk_extensions(datagram: &[u8], first: u8) -> Result<(u8, usize), NoFlow> {
         let len = match next {
             NEXT_FRAGMENT => {
                 // RFC 6946: offset 0 and no more fragments is a whole datagram, an atomic fragment.
-                if u16::from_be_bytes([header[2], header[3]]) & 0xfff9 != 0 {
-                    let destination: [u8; 16] = *bytes(datagram, 24);
-                    return Err(NoFlow::Fragment(destination.into()));
+                let part = u16::from_be_bytes([header[2], header[3]]);
+                if part & 0xfff9 != 0 {
+                    let id = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+                    return Err(Stop::AtFragment { next: header[0], at: at + 8, id, part });
                 }
                 8
             }
@@ -195,6 +248,9 @@ fn walk_extensions(datagram: &[u8], first: u8) -> Result<(u8, usize), NoFlow> {
 
 /// Reads the transport header and puts the summary together.
 fn finish(ip: &[u8], parsed: IpHeaders, l3_offset: usize) -> Result<(Headers, FlowKey), NoFlow> {
+    if parsed.protocol == if parsed.is_v6 { PROTOCOL_ICMPV6 } else { PROTOCOL_ICMP } {
+        return Err(NoFlow::Icmp(Portless::new(ip, &parsed, l3_offset)?));
+    }
     let IpHeaders { ip_len, l4, protocol, ttl, is_v6 } = parsed;
     let l4_len = match protocol {
         PROTOCOL_TCP => TCP_LEN,

@@ -1,13 +1,14 @@
 //! ICMP and ICMPv6: what a message is, what an error quotes, errors and replies of our own.
 //!
-//! [`quote`] reads errors about flows.
+//! [`quote`] reads errors about flows, [`build`] makes errors and replies in the buffer of the packet that they are
+//! about, [`limit`] bounds how many of them leave. Who gets what is decided in `pipeline::icmp`.
 
+pub mod build;
+pub mod limit;
 pub mod quote;
 
-/// IP protocol: ICMP (RFC 792).
-pub const PROTOCOL_ICMP: u8 = 1;
-/// IPv6 next header: ICMPv6 (RFC 4443).
-pub const PROTOCOL_ICMPV6: u8 = 58;
+use crate::wire::{PROTOCOL_ICMP, PROTOCOL_ICMPV6};
+
 /// Length of the fixed part of an error or an echo message, bytes, in both versions. In an error the quoted datagram
 /// follows it.
 pub const HEADER_LEN: usize = 8;

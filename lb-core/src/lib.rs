@@ -17,6 +17,7 @@ pub mod conn;
 pub mod counters;
 pub mod encap;
 pub mod flow;
+pub mod fragments;
 pub mod hash;
 pub mod headers;
 pub mod health;

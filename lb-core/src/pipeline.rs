@@ -6,7 +6,9 @@
 //! Maglev, insert, TTL, MTU. A hit implies the VIP; a record that died since is noticed on the hit path.
 
 mod forward;
+mod fragments;
 mod hits;
+mod icmp;
 mod inspect;
 mod misses;
 mod nat;
@@ -18,10 +20,12 @@ mod set;
 use crate::clock::Tick;
 use crate::conn::{ConnTable, Line};
 use crate::counters::WorkerCounters;
+use crate::fragments::FragmentTable;
 use crate::hash::FlowHash;
 use crate::headers::plain::Size;
 use crate::headers::{Headers, PortFilter};
 use crate::hw::{self, Level};
+use crate::icmp::limit::Limiter;
 use crate::nat::Nat;
 use crate::packet::Packet;
 use crate::reason::DropReason;
@@ -87,6 +91,14 @@ pub struct Pipeline<S = Box<[Line]>> {
     counters: Arc<WorkerCounters>,
     mix: Mix,
     level: Level,
+    aside: Box<Aside>,
+}
+
+/// What only fragments and ICMP need.
+#[derive(Debug, Default)]
+struct Aside {
+    fragments: FragmentTable,
+    limiter: Limiter,
 }
 
 impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
@@ -108,14 +120,15 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
             nat: Nat::new(0, [0; 2], 0, 1),
         };
         counters.capacity.set(connections.capacity() as u64);
-        Self { connections, stage: Box::new(stage), counters, mix: Mix::V4, level }
+        Self { connections, stage: Box::new(stage), counters, mix: Mix::V4, level, aside: Box::default() }
     }
 
     /// Decides on up to [`BURST_MAX`] packets and edits those that are forwarded; packets beyond that are
     /// left alone. The verdicts are in the order of the packets. A packet whose verdict is
-    /// [`Verdict::Forward`] is ready for the port of its record.
+    /// [`Verdict::Forward`] is ready for the port of its record, one with [`Verdict::Answer`] for the port that it came
+    /// from. One with [`Verdict::Hold`] is the caller's to keep until it is due ([`Self::takes_back`]).
     ///
-    /// Counts what was received and dropped; what was sent, answered and punted is the caller's to count,
+    /// Counts what was received, dropped and held; what was sent, answered and punted is the caller's to count,
     /// because only the caller knows whether a ring took it.
     pub fn process<P: Packet>(
         &mut self,
@@ -123,6 +136,19 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
         filter: PortFilter,
         now: Tick,
         packets: &mut [P],
+    ) -> &[Verdict] {
+        self.counters.received.add(packets.len().min(BURST_MAX) as u64);
+        self.run(tables, filter, now, packets, false)
+    }
+
+    #[inline(always)]
+    fn run<P: Packet>(
+        &mut self,
+        tables: &Tables,
+        filter: PortFilter,
+        now: Tick,
+        packets: &mut [P],
+        is_recalled: bool,
     ) -> &[Verdict] {
         let count = packets.len().min(BURST_MAX);
         let mut burst = Burst {
@@ -134,6 +160,8 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
             filter,
             now,
             packets: &mut packets[..count],
+            aside: &mut self.aside,
+            is_recalled,
         };
         burst.run(self.level);
         &self.stage.verdicts[..count]
@@ -177,6 +205,9 @@ struct Burst<'a, S, P> {
     filter: PortFilter,
     now: Tick,
     packets: &'a mut [P],
+    aside: &'a mut Aside,
+    /// The packets have been received, and held, before.
+    is_recalled: bool,
 }
 
 impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
@@ -201,7 +232,6 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             false => hw::run(level, Rest(self)),
         };
         let flows = (v4 | v6 | self.stage.odd).len();
-        self.counters.received.add(self.packets.len() as u64);
         self.counters.lookups.add(flows as u64);
         self.counters.hits.add((flows - misses) as u64);
         self.counters.entries.set(self.connections.len() as u64);

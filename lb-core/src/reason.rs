@@ -37,7 +37,7 @@ reasons! {
         WrongMac, "wrong_mac", "The unicast destination MAC is not this port's: flooding by a switch, or a wrong neighbour entry.";
         NotIp, "not_ip", "Neither IPv4 nor IPv6 (ARP, LLDP, ...) and the port has no punt interface.";
         NoVip, "no_vip", "No VIP serves this address, port and protocol, and the port has no punt interface.";
-        Fragment, "fragment", "A fragment for a VIP: its ports are unknown, fragments are not forwarded.";
+        Fragment, "fragment", "A fragment for a VIP with `fragments: drop`.";
         NoBackend, "no_backend", "The VIP's pool has no backend that takes new flows: all are down, draining or of weight 0.";
         TtlExceeded, "ttl_exceeded", "The TTL or hop limit would reach 0 here (RFC 1812 section 5.3.1, RFC 8200 section 3).";
         MtuExceeded, "mtu_exceeded", "With its new headers the packet would exceed the MTU of the port it leaves by.";
@@ -48,6 +48,23 @@ reasons! {
         NatTableFull, "nat_table_full", "A new flow of a VIP in a NAT mode, and the worker has no room for one more session.";
         NatPortsExhausted, "nat_ports_exhausted", "No local address and port is free toward the backend (full NAT), or another flow has the same answers (NAT).";
         NatNoSession, "nat_no_session", "A TCP segment of a VIP in a NAT mode that belongs to no session and opens none.";
+        FragmentInvalid, "fragment_invalid", "A fragment that no sender needs: it overlaps another one, hides a header, has a length that cannot be, or is one of neighbour discovery (RFC 1858, 3128, 5722, 6980, 7112, 8200 section 4.5).";
+        FragmentTimeout, "fragment_timeout", "A fragment whose first fragment did not come in time.";
+        FragmentTableFull, "fragment_table_full", "A fragment for which the fragment table has no room: too many datagrams under way, or too many fragments that came before their first.";
+        IcmpUnmatched, "icmp_unmatched", "An ICMP error to a VIP that quotes no packet of a service there, or too little of one to tell.";
+        IcmpIgnored, "icmp_ignored", "An ICMP message to a VIP that nobody should heed: a source quench, a redirect, or an echo request with `icmp_echo: ignore` or from an address that cannot be answered.";
+        IcmpRateLimited, "icmp_rate_limited", "An echo request that is not answered because the budget of replies is used up.";
+        IcmpTunnel, "icmp_tunnel", "An ICMP error about our own encapsulated packet that is not passed on to the client: a kind other than too big, a forged one, a quote too short to tell the client, or the budget is used up.";
+    }
+}
+
+reasons! {
+    /// What a reply of our own is.
+    AnswerReason {
+        EchoReply, "echo_reply", "The reply to an echo request to a VIP.";
+        FragmentationNeeded, "fragmentation_needed", "ICMP Fragmentation Needed (RFC 1191): with its new headers the packet would exceed the MTU.";
+        PacketTooBig, "packet_too_big", "ICMPv6 Packet Too Big (RFC 4443 section 3.2), likewise.";
+        TimeExceeded, "time_exceeded", "The TTL or hop limit would reach 0 here.";
     }
 }
 

@@ -28,6 +28,41 @@ pub struct Spec {
     pub services: Vec<ServiceSpec>,
     /// Address translation.
     pub nat: NatSpec,
+    /// What is done besides forwarding, for all services.
+    pub signals: Signals,
+}
+
+/// Limits of what a worker says and keeps besides forwarding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signals {
+    /// Longest client datagram that is forwarded, bytes, where the way out would take a longer one.
+    pub inner_mtu: u16,
+    /// ICMP errors of our own.
+    pub errors: Budget,
+    /// Echo replies.
+    pub echoes: Budget,
+    /// How long the fragments of a datagram are remembered from the first that is seen, ticks.
+    pub fragment_ticks: u16,
+}
+
+/// How many messages of a sort a worker sends in one second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// To everybody.
+    pub total: u32,
+    /// To one source: an IPv4 address, or an IPv6 prefix of 64 bits.
+    pub per_source: u32,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            inner_mtu: u16::MAX,
+            errors: Budget { total: 1000, per_source: 10 },
+            echoes: Budget { total: 1000, per_source: 100 },
+            fragment_ticks: 2,
+        }
+    }
 }
 
 /// A set of backends.
@@ -210,10 +245,44 @@ pub struct ServiceSpec {
     pub pool: usize,
     /// False: no connection entries, Maglev alone decides.
     pub is_tracked: bool,
+    /// What becomes of packets to its addresses that have no ports. Where services share an address, that of the first
+    /// one holds.
+    pub portless: Portless,
     /// Ranges of its ports, first and last.
     pub ranges: Vec<(u16, u16)>,
     /// How the backend of a new flow is found.
     pub selection: SelectionSpec,
+}
+
+/// What becomes of packets that have no ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Portless {
+    /// ICMP echo requests.
+    pub echo: Echo,
+    /// Fragments.
+    pub fragments: Fragments,
+}
+
+/// What becomes of an echo request to a VIP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Echo {
+    /// We reply, while the pool has a backend that takes new flows.
+    #[default]
+    Answer,
+    /// A backend gets it.
+    Forward,
+    /// It is dropped.
+    Ignore,
+}
+
+/// What becomes of fragments for a VIP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fragments {
+    /// All of a datagram go where its first one goes.
+    #[default]
+    Follow,
+    /// They are dropped.
+    Drop,
 }
 
 /// How the backend of a new flow is found. The default is Maglev by the 5-tuple.

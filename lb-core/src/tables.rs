@@ -6,6 +6,7 @@
 mod layout;
 mod maglevs;
 mod select;
+mod tunnels;
 
 use crate::clock::Timeouts;
 use crate::flow::FlowKey;
@@ -16,7 +17,7 @@ use crate::nat::NatTables;
 use crate::record::{Record, RecordTail};
 use crate::service::layers::Ports;
 use crate::service::{Duplicate, ServiceIndex, ServiceTable};
-use crate::spec::{RECORDS_MAX, Spec};
+use crate::spec::{Portless, RECORDS_MAX, Signals, Spec};
 use crate::verdict::RecordIndex;
 pub use layout::Layout;
 use maglevs::{Built, Origin};
@@ -24,6 +25,7 @@ use select::Selection;
 pub use select::{By, Choice, IdOutcome};
 use std::collections::HashMap;
 use std::net::IpAddr;
+pub(crate) use tunnels::Tunnels;
 
 /// One service as the miss path sees it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,6 +39,7 @@ pub(crate) struct Service {
     pub(crate) is_special: bool,
     /// Its packets are translated.
     is_nat: bool,
+    portless: Portless,
 }
 
 /// Who a record belongs to, as indices into the [`Spec`].
@@ -70,6 +73,8 @@ pub struct Tables {
     layout: Layout,
     origin: Origin,
     nat: NatTables,
+    pub(crate) signals: Signals,
+    pub(crate) tunnels: Tunnels,
 }
 
 /// Why a [`Spec`] makes no tables. The appliance's validation finds all of these first, with positions.
@@ -153,6 +158,8 @@ impl Tables {
             layout: Layout::default(),
             origin: Origin::of(spec),
             nat: NatTables::new(&spec.nat),
+            signals: spec.signals,
+            tunnels: Tunnels::of(spec),
         };
         tables.add_records(spec, &layout)?;
         tables.layout = layout;
@@ -188,6 +195,7 @@ impl Tables {
                 is_tracked: wanted.is_tracked,
                 is_special: is_nat || selection.is_some(),
                 is_nat,
+                portless: wanted.portless,
             };
             selections[place] = selection;
             first += own.len() as u32;
@@ -198,6 +206,7 @@ impl Tables {
                     return Err(TablesError::Layout { service });
                 }
                 records[number] = Record::new(backend_spec);
+                records[number].inner_max = records[number].inner_max.min(spec.signals.inner_mtu);
                 tails[number] = RecordTail::new(backend_spec);
                 self.nat.note(number, backend_spec);
                 tails[number].inner_max = records[number].inner_max;
@@ -243,6 +252,11 @@ impl Tables {
     /// Some service of this address, for packets whose ports are unknown.
     pub fn service_at(&self, destination: IpAddr) -> Option<ServiceIndex> {
         self.service_table.any_at(destination)
+    }
+
+    /// What becomes of packets without ports to the addresses of a service.
+    pub(crate) fn portless(&self, service: ServiceIndex) -> Portless {
+        self.services.get(usize::from(service)).map_or_else(Portless::default, |service| service.portless)
     }
 
     /// The backend record that Maglev picks; `None` if the pool takes no new flows.

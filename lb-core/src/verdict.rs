@@ -2,7 +2,7 @@
 //!
 //! Only `decide` produces verdicts; everything after it obeys. Every packet gets exactly one.
 
-use crate::reason::{DropReason, PuntReason};
+use crate::reason::{AnswerReason, DropReason, PuntReason};
 
 /// Index of a backend record in [`crate::tables::Tables`], one per (service, backend).
 pub type RecordIndex = u16;
@@ -15,7 +15,10 @@ pub enum Verdict {
     /// Send to the client by the port of this number: an answer that was translated back.
     Return(u8),
     /// The frame now holds our own reply: send it back where it came from.
-    Answer,
+    Answer(AnswerReason),
+    /// A fragment that came before the first of its datagram: keep it until the slot of the fragment table with this
+    /// number is no longer waiting ([`crate::pipeline::Pipeline::held_state`]).
+    Hold(u16),
     /// Not ours: give it to the kernel.
     Punt(PuntReason),
     /// Free it and count the reason.
@@ -28,16 +31,18 @@ impl Verdict {
         match self {
             Self::Forward(_) => "forward",
             Self::Return(_) => "return",
-            Self::Answer => "answer",
+            Self::Answer(_) => "answer",
+            Self::Hold(_) => "hold",
             Self::Punt(_) => "punt",
             Self::Drop(_) => "drop",
         }
     }
 
-    /// The reason of a punt or drop.
+    /// The reason of an answer, a punt or a drop.
     pub const fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Forward(_) | Self::Return(_) | Self::Answer => None,
+            Self::Forward(_) | Self::Return(_) | Self::Hold(_) => None,
+            Self::Answer(reason) => Some(reason.name()),
             Self::Punt(reason) => Some(reason.name()),
             Self::Drop(reason) => Some(reason.name()),
         }

@@ -87,7 +87,7 @@ docker_bases() {
 
 docker_debian() {
 	local root log=$DOCKER_WORK/debootstrap.log
-	root=$(mktemp -d "$DOCKER_WORK/debian.XXXXXX")
+	root=$(mktemp -d --tmpdir="$DOCKER_WORK")
 	debootstrap --variant=minbase --include=ca-certificates bookworm "$root" http://deb.debian.org/debian >"$log" 2>&1 || {
 		tail -n 5 "$log" >&2
 		die "debootstrap failed" "see above; the mirror must be reachable: http://deb.debian.org/debian"

@@ -54,17 +54,19 @@ impl Scrape {
     pub fn balance(&self) -> Balance {
         Balance {
             received: self.sum("guideway_port_receive_packets_total"),
-            // What the kernel sends leaves by the port too, and was never received.
+            // What the kernel sends leaves by the port too, and was never received; so do our own answers.
             sent: self.sum("guideway_port_transmit_packets_total")
-                - self.sum("guideway_port_injected_packets_total"),
-            answered: self.sum("guideway_icmp_sent_total"),
+                - self.sum("guideway_port_injected_packets_total")
+                - self.sum("guideway_answered_packets_total"),
+            answered: self.sum("guideway_answered_packets_total"),
             punted: self.sum("guideway_port_punted_packets_total"),
             dropped: self.sum("guideway_dropped_packets_total"),
+            held: self.sum("guideway_fragments_held"),
         }
     }
 }
 
-/// received = sent + answered + punted + dropped, in packets.
+/// received = sent + answered + punted + dropped + held, in packets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Balance {
     /// Taken from the ports.
@@ -77,13 +79,15 @@ pub struct Balance {
     pub punted: f64,
     /// Dropped, over all reasons.
     pub dropped: f64,
+    /// Fragments that wait for their first ones.
+    pub held: f64,
 }
 
 impl Balance {
     /// Does the invariant hold?
     #[must_use]
     pub fn holds(&self) -> bool {
-        (self.received - (self.sent + self.answered + self.punted + self.dropped)).abs() < 0.5
+        (self.received - (self.sent + self.answered + self.punted + self.dropped + self.held)).abs() < 0.5
     }
 }
 

@@ -65,6 +65,7 @@ pub(super) fn spec(settings: &Settings, timeouts: Timeouts) -> Spec {
         pools: vec![PoolSpec { backends: (0..settings.backends).map(backend).collect() }],
         services: (0..settings.vips).map(service).collect(),
         nat: Default::default(),
+        signals: Default::default(),
     }
 }
 

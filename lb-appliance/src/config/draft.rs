@@ -90,6 +90,8 @@ impl Draft {
                 connections: self.forwarding.connections,
                 encapsulation: self.forwarding.encapsulation,
                 nat: self.forwarding.nat,
+                icmp: self.forwarding.icmp,
+                fragments: self.forwarding.fragments,
             },
             pools: built_pools,
             vips: built_vips,
@@ -203,6 +205,7 @@ fn vip(draft: &VipDraft, pools: &HashMap<&str, usize>) -> Option<Vip> {
         pool: *pools.get(draft.pool.as_ref()?.value.as_str())?,
         sessions: draft.sessions.as_ref().map_or(default_sessions, |sessions| sessions.value),
         fragments: draft.fragments,
+        icmp_echo: draft.icmp_echo,
         hash: draft.hash.as_ref().map(|hash| hash.value).unwrap_or_default(),
         slices: slices.collect::<Option<Vec<_>>>()?,
         server_id: draft.server_id.as_ref().map(|ids| VipServerId {

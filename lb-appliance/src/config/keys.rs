@@ -62,14 +62,16 @@ keys! {
     MEMORY "dataplane.memory": hugepages per_numa_node mbufs_per_numa_node,
     PORT "dataplane.ports[]": name device mtu rx_descriptors tx_descriptors addresses gateways promiscuous punt,
     GATEWAY "dataplane.ports[].gateways[]": address mac,
-    FORWARDING "forwarding": maglev connections encapsulation nat; later limits,
+    FORWARDING "forwarding": maglev connections encapsulation icmp fragments nat; later limits,
     MAGLEV "forwarding.maglev": table_size seed,
     CONNECTIONS "forwarding.connections": per_worker idle_timeout,
     IDLE_TIMEOUT "forwarding.connections.idle_timeout": tcp tcp_closing udp,
-    ENCAPSULATION "forwarding.encapsulation": source; later inner_mtu,
+    ENCAPSULATION "forwarding.encapsulation": source inner_mtu,
     SOURCE "forwarding.encapsulation.source": ipv4 ipv6,
     FORWARDING_NAT "forwarding.nat": sessions_per_worker idle_timeout,
     NAT_IDLE_TIMEOUT "forwarding.nat.idle_timeout": tcp_established tcp_transitory udp,
+    ICMP "forwarding.icmp": errors_per_second errors_per_source echoes_per_second echoes_per_source,
+    FRAGMENTS "forwarding.fragments": per_worker held_per_worker timeout,
     POOL "pools[]":
         name encap backends health_check panic_threshold all_down quorum slow_start adaptive_weights,
     ENCAP "pools[].encap": ipip gue gre vxlan geneve l2dsr nat full_nat,
@@ -96,7 +98,7 @@ keys! {
     GRPC_PROBE "pools[].health_check.grpc": port service tls,
     GRPC_TLS "pools[].health_check.grpc.tls": sni ca_file skip_verify,
     AGENT "pools[].health_check.agent": port,
-    VIP "vips[]": name addresses ports protocol pool sessions fragments hash slices server_id;
+    VIP "vips[]": name addresses ports protocol pool sessions fragments icmp_echo hash slices server_id;
         later source_allow source_deny,
     VIP_HASH "vips[].hash": source_prefix,
     SOURCE_PREFIX "vips[].hash.source_prefix": ipv4 ipv6,

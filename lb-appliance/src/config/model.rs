@@ -23,7 +23,7 @@ pub use health::{
 };
 pub use security::{CapabilityPolicy, Seccomp, Security};
 pub use vips::{
-    Fragments, PortRange, Protocol, QuicIds, Secret, Sessions, Slice, Vip, VipPorts, VipServerId,
+    Fragments, IcmpEcho, PortRange, Protocol, QuicIds, Secret, Sessions, Slice, Vip, VipPorts, VipServerId,
 };
 pub use weights::{AdaptiveWeights, LoadSource, SlowStart};
 
@@ -139,6 +139,34 @@ pub struct Forwarding {
     pub encapsulation: Encapsulation,
     /// Sessions of pools in a NAT mode.
     pub nat: NatSessions,
+    /// Budgets of our own ICMP messages.
+    pub icmp: Icmp,
+    /// The fragment table of every worker.
+    pub fragments: FragmentTable,
+}
+
+/// `forwarding.icmp`: messages that one worker sends in a second; 0 = never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Icmp {
+    /// Errors.
+    pub errors_per_second: u32,
+    /// Errors to one source: an IPv4 address or an IPv6 /64.
+    pub errors_per_source: u32,
+    /// Echo replies.
+    pub echoes_per_second: u32,
+    /// Echo replies to one source.
+    pub echoes_per_source: u32,
+}
+
+/// `forwarding.fragments`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FragmentTable {
+    /// Datagrams under way in one worker, 8..=65536.
+    pub per_worker: u32,
+    /// Fragments of one worker that may wait for their first ones.
+    pub held_per_worker: u32,
+    /// How long a datagram is remembered, 1 s ..= 60 s.
+    pub timeout: Duration,
 }
 
 /// `forwarding.maglev`: must be the same on every node of an ECMP group.
@@ -183,6 +211,8 @@ pub struct Encapsulation {
     pub source_ipv4: Option<Ipv4Addr>,
     /// Outer source towards IPv6 backends.
     pub source_ipv6: Option<Ipv6Addr>,
+    /// Longest client datagram, bytes, where the port would take a longer one.
+    pub inner_mtu: Option<u16>,
 }
 
 /// One item of `pools`.

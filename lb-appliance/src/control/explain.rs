@@ -166,7 +166,8 @@ impl<'a> Explainer<'a> {
             let help = match verdict {
                 Verdict::Drop(reason) => reason.help(),
                 Verdict::Punt(reason) => reason.help(),
-                Verdict::Forward(_) | Verdict::Return(_) | Verdict::Answer => "",
+                Verdict::Answer(reason) => reason.help(),
+                Verdict::Forward(_) | Verdict::Return(_) | Verdict::Hold(_) => "",
             };
             let reason = verdict.reason().unwrap_or_default();
             into.step("verdict", format!("{} ({reason}): {help}", verdict.name()));

@@ -177,6 +177,9 @@ fn forwarding(forwarding: &model::Forwarding) -> Vec<(&'static str, String)> {
         ("nat.idle_timeout.tcp_established", debug(forwarding.nat.idle_tcp_established)),
         ("nat.idle_timeout.tcp_transitory", debug(forwarding.nat.idle_tcp_transitory)),
         ("nat.idle_timeout.udp", debug(forwarding.nat.idle_udp)),
+        ("encapsulation.inner_mtu", optional(forwarding.encapsulation.inner_mtu)),
+        ("icmp", debug(forwarding.icmp)),
+        ("fragments", debug(forwarding.fragments)),
     ]
 }
 
@@ -256,7 +259,8 @@ fn vip_fields(config: &Config, vip: &model::Vip) -> Vec<(&'static str, String)> 
         ("protocol", vip.protocol.name().into()),
         ("pool", config.pools.get(vip.pool).map_or_else(String::new, |pool| pool.name.clone())),
         ("sessions", debug(vip.sessions).to_lowercase()),
-        ("fragments", debug(vip.fragments).to_lowercase()),
+        ("fragments", debug(vip.fragments)),
+        ("icmp_echo", debug(vip.icmp_echo)),
         ("hash", hash),
         ("slices", if slices.is_empty() { "none".into() } else { slices.join(", ") }),
         // Keys show as fingerprints.

@@ -2,13 +2,16 @@
 //!
 //! What must hold: every packet of a 5-tuple goes to one worker, whoever receives it and however it is framed;
 //! all fragments of a datagram go to one worker, the first one included, which is why they are spread by addresses
-//! alone; a frame without IP addresses stays where it was received. The hash is keyed at random for the process:
+//! alone; an ICMP error goes where the flow is that it is about; a frame without IP addresses stays where it was received. The hash is keyed at random for the process:
 //! it is not the flow hash (docs/flow-hash.md), nothing outside depends on it, and nobody can pile flows on a worker.
 
 use foldhash::quality::RandomState;
 use lb_core::headers::{self, PortFilter};
+use lb_core::icmp::Kind;
+use lb_core::icmp::quote::{self, Quote};
 use lb_core::nat::steer;
 use lb_core::tables::Tables;
+use lb_core::wire::{PROTOCOL_ICMP, PROTOCOL_ICMPV6};
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 
@@ -95,6 +98,13 @@ impl Flow {
         // More Fragments or an offset: RFC 791 section 3.1. Don't Fragment is not looked at.
         let is_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0;
         let l4_offset = usize::from(header[0] & 0xf) * 4;
+        if header[9] == PROTOCOL_ICMP && !is_fragment {
+            return Self::of_error(ip.get(l4_offset..)?, false).or(Some(Self {
+                source: address(12),
+                destination: address(16),
+                ports: 0,
+            }));
+        }
         let ports = if is_fragment || !PROTOCOLS_WITH_PORTS.contains(&header[9]) {
             0
         } else {
@@ -109,10 +119,38 @@ impl Flow {
         let (source, destination) = (address_v6(header, 8), address_v6(header, 24));
         let ports = if PROTOCOLS_WITH_PORTS.contains(&header[6]) {
             ports(ip.get(IPV6_LEN..))
+        } else if header[6] == PROTOCOL_ICMPV6 {
+            if let Some(flow) = Self::of_error(ip.get(IPV6_LEN..)?, true) {
+                return Some(flow);
+            }
+            0
         } else {
             ports_behind_extensions(frame)
         };
         Some(Self { source, destination, ports })
+    }
+}
+
+impl Flow {
+    /// The flow that an ICMP error is about, as its packets are hashed; `None` for other messages.
+    #[cold]
+    fn of_error(message: &[u8], is_v6: bool) -> Option<Self> {
+        let [kind, code] = *message.first_chunk::<2>()?;
+        if !matches!(Kind::of(is_v6, kind, code), Kind::Error | Kind::TooBig) {
+            return None;
+        }
+        let flow = Quote::parse(quote::quoted(message, is_v6)?)?.answered_flow();
+        let bits = |address| match address {
+            IpAddr::V4(address) => u128::from(address.to_bits()),
+            IpAddr::V6(address) => address.to_bits(),
+        };
+        let has_ports = PROTOCOLS_WITH_PORTS.contains(&flow.protocol);
+        let ports = u32::from(flow.source_port) << 16 | u32::from(flow.destination_port);
+        Some(Self {
+            source: bits(flow.source),
+            destination: bits(flow.destination),
+            ports: if has_ports { ports } else { 0 },
+        })
     }
 }
 

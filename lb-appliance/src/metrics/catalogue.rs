@@ -80,6 +80,10 @@ metrics! {
     DroppedBytes, Counter, Node, "guideway_dropped_bytes_total", ["reason"], "Bytes of the dropped frames as received, by reason.";
     ForwardedPackets, Counter, Node, "guideway_forwarded_packets_total", [], "Packets handed to a transmit ring toward a backend, and translated answers toward clients.";
     AnsweredPackets, Counter, Node, "guideway_answered_packets_total", [], "Replies of our own handed to a transmit ring.";
+    IcmpSent, Counter, Node, "guideway_icmp_sent_total", ["kind"], "ICMP and ICMPv6 messages of our own, by kind; a full transmit ring may still refuse one.";
+    IcmpErrorsForwarded, Counter, Node, "guideway_icmp_errors_forwarded_total", [], "ICMP errors forwarded to the backend that has the flow.";
+    FragmentsForwarded, Counter, Node, "guideway_fragments_forwarded_total", [], "IP fragments forwarded to a backend.";
+    FragmentsHeld, Gauge, Node, "guideway_fragments_held", [], "IP fragments that wait for the first of their datagram.";
     PortInfo, Gauge, Ports, "guideway_port_info", ["port", "driver", "device", "numa_node"], "Port identity.";
     PortUp, Gauge, Ports, "guideway_port_up", ["port"], "Link state (1 = up).";
     PortSpeed, Gauge, Ports, "guideway_port_speed_bytes", ["port"], "Link speed in bytes per second, if known.";

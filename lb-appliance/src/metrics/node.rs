@@ -5,7 +5,8 @@
 use super::catalogue::Metric;
 use super::families::Families;
 use super::sources::{Reloads, Sources};
-use lb_core::reason::DropReason;
+use lb_core::counters::WorkerCounters;
+use lb_core::reason::{AnswerReason, DropReason};
 
 /// What the build left.
 const REVISION: &str = match option_env!("GUIDEWAY_REVISION") {
@@ -44,6 +45,21 @@ pub(super) fn collect(sources: &Sources, families: &mut Families) {
     families.count(Metric::ForwardedPackets, &[], forwarded);
     let answered = sources.workers.iter().map(|worker| worker.packets.answered.get()).sum();
     families.count(Metric::AnsweredPackets, &[], answered);
+    collect_portless(sources, families);
+}
+
+/// ICMP and fragments.
+fn collect_portless(sources: &Sources, families: &mut Families) {
+    let sum = |counter: &dyn Fn(&WorkerCounters) -> u64| {
+        sources.workers.iter().map(|worker| counter(&worker.packets)).sum::<u64>()
+    };
+    for reason in AnswerReason::ALL {
+        let sent = sum(&|packets| packets.answers[*reason as usize].get());
+        families.count(Metric::IcmpSent, &[reason.name()], sent);
+    }
+    families.count(Metric::IcmpErrorsForwarded, &[], sum(&|packets| packets.icmp_errors.get()));
+    families.count(Metric::FragmentsForwarded, &[], sum(&|packets| packets.fragments.get()));
+    families.put(Metric::FragmentsHeld, &[], sum(&|packets| packets.held.get()) as f64);
 }
 
 fn collect_reloads(reloads: Reloads, is_on_trial: bool, families: &mut Families) {

@@ -13,6 +13,7 @@ mod options;
 mod session;
 mod sink;
 mod summary;
+mod waiting;
 
 pub use capture::{Capture, CaptureError, CaptureFlaw, Captured, Resolution};
 pub use error::ReplayError;

@@ -11,10 +11,12 @@ use super::line::Line;
 use super::options::{ReplayOptions, UnknownBackend};
 use super::sink::PcapSink;
 use super::summary::Summary;
+use super::waiting::Waiting;
 use crate::config::Config;
 use crate::plan::{Names, Plan};
 use lb_core::conn::ConnTable;
 use lb_core::counters::WorkerCounters;
+use lb_core::fragments::HeldState;
 use lb_core::headers::{self, NoFlow, PortFilter};
 use lb_core::hw::Level;
 use lb_core::nat::Nat;
@@ -28,14 +30,16 @@ use std::sync::Arc;
 /// A packet path that is ready for a capture.
 #[derive(Debug)]
 pub struct Replay {
-    tables: Tables,
+    pub(super) tables: Tables,
     names: Names,
-    pipeline: Pipeline,
+    pub(super) pipeline: Pipeline,
     counters: Arc<WorkerCounters>,
     burst_max: usize,
     summary: Summary,
     /// Until when the connection table has been swept, whole ticks since the first frame.
-    swept_ticks: u64,
+    pub(super) swept_ticks: u64,
+    /// Fragments that came before the first of their datagram.
+    pub(super) held: Vec<Waiting>,
 }
 
 impl Replay {
@@ -57,13 +61,19 @@ impl Replay {
         // A replay is to be the same each time, so the key of the sessions is no secret here.
         let nat = Nat::new(config.forwarding.nat.sessions_per_worker as usize, [0; 2], 0, 1);
         Ok(Self {
-            pipeline: Pipeline::new(connections, Arc::clone(&counters), Level::detect()).with_nat(nat),
+            pipeline: Pipeline::new(connections, Arc::clone(&counters), Level::detect())
+                .with_fragments(
+                    config.forwarding.fragments.per_worker as usize,
+                    config.forwarding.fragments.held_per_worker as usize,
+                )
+                .with_nat(nat),
             tables,
             names: plan.names,
             counters,
             burst_max: options.burst.clamp(1, BURST_MAX),
             summary: Summary::default(),
             swept_ticks: 0,
+            held: Vec::new(),
         })
     }
 
@@ -119,6 +129,7 @@ impl Replay {
             burst.push(captured.nanos, ticks, captured.bytes);
         };
         self.process(&mut burst, sink, json)?;
+        self.give_up(|_| true, json)?;
         Ok(damage)
     }
 
@@ -131,31 +142,64 @@ impl Replay {
     ) -> Result<(), ReplayError> {
         self.sweep_until(burst.ticks);
         let now = tick(burst.ticks);
-        let verdicts = self.pipeline.process(&self.tables, PortFilter::ANY, now, &mut burst.frames);
+        self.pipeline.expire_fragments(&self.tables, now);
+        self.give_up(|state| state == HeldState::Gone, json)?;
+        let verdicts = self.pipeline.process(&self.tables, PortFilter::ANY, now, &mut burst.frames).to_vec();
         for ((frame, stamp), verdict) in burst.frames.iter().zip(&burst.stamps).zip(verdicts) {
-            if let Some(json) = json {
-                let (vip, backend) = name(&self.tables, &self.names, *verdict, frame.frame());
-                let n = self.summary.frames;
-                let line = Line { n, verdict: verdict.name(), reason: verdict.reason(), vip, backend };
-                line.write(&mut **json).map_err(ReplayError::Json)?;
-            }
+            let n = self.summary.frames;
             self.summary.frames += 1;
-            self.summary.count(*verdict);
             match verdict {
-                Verdict::Forward(_) | Verdict::Return(_) => {
-                    sink.push(*stamp, frame.frame())?;
-                    self.counters.sent.add(1);
-                }
-                Verdict::Answer => {
-                    sink.push(*stamp, frame.frame())?;
-                    self.counters.answered.add(1);
-                }
-                Verdict::Punt(_) => self.counters.punted.add(1),
-                // Counted where it was decided.
-                Verdict::Drop(_) => {}
+                Verdict::Hold(slot) => self.held.push(Waiting { n, frame: frame.clone(), slot }),
+                verdict => self.settle((n, *stamp), verdict, frame.frame(), sink, json)?,
             }
         }
+        if self.pipeline.takes_back() {
+            self.take_back(now, burst.stamps.last().copied().unwrap_or_default(), sink, json)?;
+        }
         burst.clear();
+        Ok(())
+    }
+
+    /// Writes and counts what became of frame number `n`, which leaves at `stamp` if it does.
+    pub(super) fn settle<W: Write>(
+        &mut self,
+        (n, stamp): (u64, u64),
+        verdict: Verdict,
+        frame: &[u8],
+        sink: &mut PcapSink<W>,
+        json: &mut Option<&mut dyn Write>,
+    ) -> Result<(), ReplayError> {
+        self.say(n, verdict, frame, json)?;
+        match verdict {
+            Verdict::Forward(_) | Verdict::Return(_) => {
+                sink.push(stamp, frame)?;
+                self.counters.sent.add(1);
+            }
+            Verdict::Answer(_) => {
+                sink.push(stamp, frame)?;
+                self.counters.answered.add(1);
+            }
+            Verdict::Punt(_) => self.counters.punted.add(1),
+            // Counted where it was decided.
+            Verdict::Drop(_) | Verdict::Hold(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Writes the line about a frame, and counts it in the summary.
+    pub(super) fn say(
+        &mut self,
+        n: u64,
+        verdict: Verdict,
+        frame: &[u8],
+        json: &mut Option<&mut dyn Write>,
+    ) -> Result<(), ReplayError> {
+        if let Some(json) = json {
+            let (vip, backend) = name(&self.tables, &self.names, verdict, frame);
+            let line = Line { n, verdict: verdict.name(), reason: verdict.reason(), vip, backend };
+            line.write(&mut **json).map_err(ReplayError::Json)?;
+        }
+        self.summary.count(verdict);
         Ok(())
     }
 
@@ -187,12 +231,13 @@ fn name<'n>(
         Verdict::Drop(_) => {
             let service = match headers::parse(frame, PortFilter::ANY) {
                 Ok((_, key)) => tables.service(key.destination, key.destination_port, key.protocol),
-                Err(NoFlow::Fragment(destination)) => tables.service_at(destination),
+                Err(NoFlow::Fragment(fragment)) => tables.service_at(fragment.datagram.destination),
+                Err(NoFlow::Icmp(message)) => tables.service_at(message.destination),
                 Err(_) => None,
             };
             (service.and_then(|service| names.vips.get(usize::from(service))).map(String::as_str), None)
         }
-        Verdict::Return(_) | Verdict::Answer | Verdict::Punt(_) => (None, None),
+        Verdict::Return(_) | Verdict::Answer(_) | Verdict::Hold(_) | Verdict::Punt(_) => (None, None),
     }
 }
 

@@ -45,7 +45,9 @@ impl Summary {
     pub(super) fn count(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Forward(_) | Verdict::Return(_) => self.forwarded += 1,
-            Verdict::Answer => self.answered += 1,
+            Verdict::Answer(_) => self.answered += 1,
+            // Not what becomes of a frame: counted again when that is known.
+            Verdict::Hold(_) => {}
             Verdict::Punt(reason) => self.punts[reason as usize] += 1,
             Verdict::Drop(reason) => self.drops[reason as usize] += 1,
         }
@@ -126,13 +128,14 @@ impl fmt::Display for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lb_core::reason::AnswerReason;
 
     #[test]
     fn the_summary_reads_as_an_equation() {
         let mut summary = Summary { frames: 4, ..Summary::default() };
         for verdict in [
             Verdict::Forward(3),
-            Verdict::Answer,
+            Verdict::Answer(AnswerReason::EchoReply),
             Verdict::Punt(PuntReason::NotIp),
             Verdict::Drop(DropReason::Checksum),
         ] {

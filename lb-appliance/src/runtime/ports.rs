@@ -157,11 +157,12 @@ fn pool_config(config: &Config, workers: usize, owners: &[QueueOwners]) -> Resul
         })
         .sum();
     let taps = config.dataplane.ports.iter().filter(|port| port.punt.is_some()).count();
-    // Rings full in both directions, a burst in hand per port, and what each worker's cache may hold back.
+    // Rings full in both directions, a burst in hand per port, what each worker's cache may hold back, and fragments
+    // that wait.
     let in_hand = BURST_MAX * (config.dataplane.ports.len() + taps) + POOL_CACHE as usize * 3 / 2;
     let needed = rings
         + taps * usize::from(punt::DESCRIPTORS)
-        + workers * in_hand
+        + workers * (in_hand + config.forwarding.fragments.held_per_worker as usize)
         + handover::packets_max(workers, owners);
     if (mbufs as usize) < needed {
         bail!(

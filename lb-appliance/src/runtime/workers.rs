@@ -44,6 +44,8 @@ pub(super) struct WorkerPlan {
     pub(super) connection_entries: usize,
     /// Sessions of address translation, of each worker.
     pub(super) nat_sessions: usize,
+    /// Datagrams in pieces under way, and fragments that wait.
+    pub(super) fragments: (usize, usize),
     pub(super) tables: Arc<Tables>,
     pub(super) filters: Vec<PortFilter>,
     /// Which worker owns which queue, by port; punt interfaces come last.
@@ -175,8 +177,9 @@ impl Start {
         // Whoever does not know the key of this process cannot make sessions meet in the table.
         let secret = [0u8, 1].map(|number| foldhash::quality::RandomState::default().hash_one(number));
         let nat = Nat::new(plan.nat_sessions, secret, index, plan.cpus.len());
-        let pipeline =
-            Pipeline::new(connections, Arc::clone(&instruments.packets), Level::detect()).with_nat(nat);
+        let pipeline = Pipeline::new(connections, Arc::clone(&instruments.packets), Level::detect())
+            .with_fragments(plan.fragments.0, plan.fragments.1)
+            .with_nat(nat);
         let worker = Worker::new(io, pipeline, plan.tables, plan.filters, instruments, plan.settings);
         let _ = ready.send(Ok(table));
         worker.with_probes(plan.probes).in_crew(crew).with_taps(plan.taps).on_line(line).run(&stop);

@@ -3,6 +3,7 @@
 //! What must hold: every packet that comes in here is sent, handed to a worker that sends it, or counted as
 //! dropped for a reason; none is counted twice.
 
+use super::held::Held;
 use crate::instruments::WorkerInstruments;
 use crate::io::handover::{Crew, Purpose};
 use crate::io::taps::Taps;
@@ -72,14 +73,14 @@ impl<B: PacketBurst> Outbound<B> {
     }
 
     /// Sorts a burst by what becomes of its packets, and empties it. Counts the drops that the core has not.
-    /// `has_tap` says whether there is a way to the kernel.
+    /// `has_tap` says whether there is a way to the kernel; what is to wait goes to `held`, as come in by port `from`.
     pub(super) fn sort(
         &mut self,
         burst: &mut B,
         verdicts: &[Verdict],
         records: &[Record],
         has_tap: bool,
-        drops: &DropCounters,
+        (drops, (held, from)): (&DropCounters, (&mut Held<B::Packet>, usize)),
     ) {
         for (packet, verdict) in burst.drain().zip(verdicts) {
             let port =
@@ -93,7 +94,11 @@ impl<B: PacketBurst> Outbound<B> {
                     Some(staged) => (staged, None),
                     None => (&mut self.discarded, Some(DropReason::NoBackend)),
                 },
-                Verdict::Answer => (&mut self.answers, None),
+                Verdict::Answer(_) => (&mut self.answers, None),
+                Verdict::Hold(slot) => {
+                    held.push(packet, from, slot);
+                    continue;
+                }
                 Verdict::Punt(_) if has_tap => (&mut self.punted, None),
                 // What would be the kernel's is dropped under its own name.
                 Verdict::Punt(reason) => (&mut self.discarded, Some(reason.drop_reason())),

@@ -42,6 +42,7 @@ fn tables_over(ports: &[u8]) -> Arc<Tables> {
             ..ServiceSpec::default()
         }],
         nat: Default::default(),
+        signals: Default::default(),
     };
     Arc::new(Tables::build(&spec).unwrap())
 }

@@ -87,3 +87,77 @@ fn every_verb_is_in_the_manual() {
         }
     }
 }
+
+/// Commands that a page shows: code spans and lines of code blocks that begin with the program's name.
+fn shown(text: &str) -> Vec<String> {
+    // "guideway maglev 1" and its like are what digests begin with.
+    let is_command = |part: &str| {
+        part.strip_prefix("guideway ").is_some_and(|rest| rest.starts_with(char::is_lowercase))
+            && !part.ends_with(" 1")
+    };
+    let mut found = Vec::new();
+    let mut is_block = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            is_block = !is_block;
+        } else if is_block {
+            let line = line.trim_start().trim_start_matches("$ ");
+            found.extend(
+                line.split(['|', ';', '&', '#'])
+                    .map(str::trim)
+                    .filter(|part| is_command(part))
+                    .map(str::to_owned),
+            );
+        } else {
+            found.extend(
+                line.split('`').skip(1).step_by(2).filter(|part| is_command(part)).map(str::to_owned),
+            );
+        }
+    }
+    found
+}
+
+/// What is wrong with a command as it is shown: a verb or an option that there is not.
+fn unknown(root: &clap::Command, shown: &str) -> Option<String> {
+    let mut words =
+        shown.split_whitespace().skip(1).map(|word| word.trim_matches(['[', ']', '(', ')', ',', '.']));
+    let verb = words.next()?;
+    let verb = verb.split('|').next().unwrap_or(verb);
+    let Some(mut command) = root.find_subcommand(verb) else { return Some(format!("verb {verb}")) };
+    for word in words {
+        if let Some(flag) = word.strip_prefix("--") {
+            let flag = flag.split(['=', ']']).next().unwrap_or(flag);
+            let is_known = command.get_arguments().any(|arg| arg.get_long() == Some(flag)) || flag == "help";
+            if !flag.is_empty() && !is_known {
+                return Some(format!("option --{flag} of {}", command.get_name()));
+            }
+        } else if command.has_subcommands() {
+            let name = word.split('|').next().unwrap_or(word);
+            match command.find_subcommand(name) {
+                Some(below) => command = below,
+                None => return Some(format!("verb {name} of {}", command.get_name())),
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn every_command_that_is_shown_exists() {
+    let mut root = definition();
+    root.build();
+    let mut pages = vec![docs().join("../README.md")];
+    let entries = std::fs::read_dir(docs()).expect("the folder").map(|entry| entry.expect("readable").path());
+    pages.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    let (mut wrong, mut commands) = (Vec::new(), 0);
+    for page in pages {
+        for shown in shown(&std::fs::read_to_string(&page).expect("a page")) {
+            commands += 1;
+            if let Some(what) = unknown(&root, &shown) {
+                wrong.push(format!("{}: no {what}: {shown}", page.display()));
+            }
+        }
+    }
+    assert!(commands > 100, "only {commands} commands were found");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}

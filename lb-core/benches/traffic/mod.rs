@@ -57,6 +57,7 @@ pub(crate) fn tables(mode: Mode, is_v6: bool, state: fn(usize) -> BackendState) 
         pools: vec![PoolSpec { backends: backends.collect() }],
         services: vec![service],
         nat: Default::default(),
+        signals: Default::default(),
     };
     Tables::build(&spec).expect("a valid specification")
 }

@@ -11,6 +11,7 @@ use pnet_packet::tcp::TcpPacket;
 use pnet_packet::udp::UdpPacket;
 use pnet_packet::vlan::VlanPacket;
 use proptest::prelude::*;
+use std::net::IpAddr;
 
 /// The plain parsers on some instruction set, with the summary that the passes make of what they accept.
 struct Quick<'a>(&'a [u8], PortFilter, bool);
@@ -263,13 +264,29 @@ fn what_is_not_for_an_ip_balancer_goes_to_the_kernel() {
         ("ARP", patched(&tcp4(), 12, &[0x08, 0x06]), PuntReason::NotIp),
         ("an 802.3 length", patched(&tcp4(), 12, &[0x00, 0x40]), PuntReason::NotIp),
         ("three VLAN tags", three_tags.frame(), PuntReason::NotIp),
-        ("ICMP", other(tcp4(), 1), PuntReason::NoVip),
-        ("ICMPv6", other(tcp6(), 58), PuntReason::NoVip),
         ("the number of hop-by-hop options in IPv4", other(tcp4(), 0), PuntReason::NoVip),
     ];
     for (sentence, frame, reason) in table {
         assert_eq!(parse(frame, OURS), Err(NoFlow::Punt(*reason)), "{sentence}");
         check_any(frame, OURS);
+    }
+}
+
+#[test]
+fn messages_name_the_address_they_are_for() {
+    let extended = tcp6().with(|one| one.extensions = vec![Extension::HopByHop(0)]);
+    for (sample, protocol) in [(tcp4(), 1), (tcp6(), 58), (extended, 58)] {
+        let sample = sample.with(|one| one.transport = Transport::Other(protocol));
+        let Err(NoFlow::Icmp(message)) = parse(&sample.frame(), OURS) else { panic!("{sample:?}") };
+        assert_eq!((message.source, message.destination), (sample.from.ip(), sample.to.ip()));
+        let body = sample.frame().len() - usize::from(message.headers.l4_offset);
+        assert_eq!(body, sample.payload.len(), "{sample:?}");
+        check_any(&sample.frame(), OURS);
+    }
+    // ICMP of the other version is a protocol like any other.
+    for (sample, protocol) in [(tcp4(), 58), (tcp6(), 1)] {
+        let frame = sample.with(|one| one.transport = Transport::Other(protocol)).frame();
+        assert_eq!(parse(&frame, OURS), Err(NoFlow::Punt(PuntReason::NoVip)));
     }
 }
 
@@ -289,7 +306,17 @@ fn fragments_name_the_address_they_are_for() {
     ];
     for (sentence, frame, to) in table {
         let to: std::net::SocketAddr = to.parse().unwrap();
-        assert_eq!(parse(&frame, OURS), Err(NoFlow::Fragment(to.ip())), "{sentence}");
+        let Err(NoFlow::Fragment(fragment)) = parse(&frame, OURS) else { panic!("{sentence}") };
+        assert_eq!(fragment.datagram.destination, to.ip(), "{sentence}");
+        assert_eq!(
+            fragment.is_first(),
+            sentence.starts_with("first") || sentence.starts_with("DF"),
+            "{sentence}"
+        );
+        assert_eq!(fragment.has_more, !sentence.starts_with("last"), "{sentence}");
+        assert_eq!(fragment.id, if to.is_ipv6() { 0xdead_beef } else { 0x1234 }, "{sentence}");
+        let segment = frame.len() - usize::from(fragment.datagram.headers.l4_offset);
+        assert_eq!(usize::from(fragment.len()), segment, "{sentence}");
         check_any(&frame, OURS);
     }
 }

@@ -8,13 +8,11 @@
 use crate::flow::FlowKey;
 use crate::wire::{
     IPV4_LEN, IPV6_LEN, NEXT_AUTHENTICATION, NEXT_DESTINATION, NEXT_FRAGMENT, NEXT_HOP_BY_HOP, NEXT_ROUTING,
-    PROTOCOL_TCP, PROTOCOL_UDP, be16,
+    PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, be16,
 };
 
 /// IPv6 extension headers walked at most, as in the parser of packets.
 const EXTENSIONS_MAX: usize = 8;
-/// SCTP (RFC 9260) has its ports where TCP and UDP have theirs.
-const PROTOCOL_SCTP: u8 = 132;
 
 /// What a quote tells. Offsets are in bytes from the start of the quoted IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,6 @@ use super::icmp::Error;
 use super::tuple::octets;
 use crate::flow::FlowKey;
 use crate::headers::{NoFlow, PortFilter, parse};
-use crate::reason::PuntReason;
 use crate::tables::Tables;
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
@@ -21,7 +20,7 @@ pub fn worker_of(tables: &Tables, secret: [u64; 2], workers: usize, frame: &[u8]
     let sent = match parse(frame, PortFilter::ANY) {
         Ok((_, key)) => key,
         // An error goes where the answer to what it quotes would go.
-        Err(NoFlow::Punt(PuntReason::NoVip)) => Error::parse(frame)?.quoted.answered_flow(),
+        Err(NoFlow::Icmp(_)) => Error::parse(frame)?.quoted.answered_flow(),
         Err(_) => return None,
     };
     worker_of_flow(tables, secret, workers, &sent)

@@ -190,12 +190,13 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         (served, special)
     }
 
-    /// Drops a packet that its backend's way out or its buffer has no room for.
+    /// Answers or drops a packet that its backend's way out or its buffer has no room for.
     #[cold]
     fn drop_unfit(&mut self, at: usize) {
         let Verdict::Forward(index) = self.stage.verdicts[at] else { return };
         let fits = !self.stage.sizes[at].without_flags().exceeds(self.tables.records.at(index).inner_max);
         let reason = if fits { DropReason::NoHeadroom } else { DropReason::MtuExceeded };
-        self.drop_served(at, reason, self.service_of(index));
+        let headers = self.headers(at);
+        self.refuse(at, index, &headers, reason);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Traffic of one family, which is what most bursts are, goes through the loop of that family as it comes;
 //! a mixed stream is split first, without a branch, so that it does not mispredict. What is not plain goes
-//! through the full parser.
+//! through the full parser; ICMP and fragments, which have no flow by themselves, are served there and then.
 
 use super::set::Set;
 use super::{Burst, Mix};
@@ -11,7 +11,7 @@ use crate::headers::plain::Shapes;
 use crate::headers::{self, NoFlow};
 use crate::hw::{self, Isa, Kernel, Level};
 use crate::packet::Packet;
-use crate::reason::{DropReason, PuntReason};
+use crate::reason::DropReason;
 use crate::verdict::Verdict;
 use std::hint::cold_path;
 use std::ops::DerefMut;
@@ -120,13 +120,11 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                 self.stage.odd.add(at);
             }
             Err(NoFlow::Drop(reason)) => self.drop(at, reason),
-            Err(NoFlow::Punt(PuntReason::NoVip)) if self.translate_error(at) => {}
             Err(NoFlow::Punt(reason)) => self.stage.verdicts[at] = Verdict::Punt(reason),
-            // A fragment of a VIP's datagram cannot be balanced; one for anybody else is the kernel's.
-            Err(NoFlow::Fragment(destination)) => match self.tables.service_at(destination) {
-                Some(service) => self.drop_served(at, DropReason::Fragment, Some(usize::from(service))),
-                None => self.stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip),
-            },
+            Err(NoFlow::Fragment(fragment)) => self.fragment(level, at, &fragment),
+            // Errors about translated flows come to local addresses, too, and from backends about what they were sent.
+            Err(NoFlow::Icmp(_)) if self.translate_error(at) => {}
+            Err(NoFlow::Icmp(message)) => self.icmp(level, at, &message),
         }
     }
 }

@@ -84,7 +84,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
 
     /// The header summary of a packet that has a flow.
     #[inline(always)]
-    fn headers(&self, at: usize) -> Headers {
+    pub(super) fn headers(&self, at: usize) -> Headers {
         if self.stage.odd.has(at) {
             return self.stage.headers[at];
         }
@@ -94,7 +94,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
 
     /// The record of the flow's entry, if it has one that this packet may use.
     #[inline(always)]
-    fn known<I: Isa>(&mut self, isa: I, at: usize, headers: &Headers) -> Option<RecordIndex> {
+    pub(super) fn known<I: Isa>(&mut self, isa: I, at: usize, headers: &Headers) -> Option<RecordIndex> {
         let slot = self.connections.find(isa, self.stage.hashes[at].tag)?;
         let index = self.connections.record(slot);
         let is_gone = self
@@ -120,31 +120,41 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         self.connections.touch(slot, self.now);
     }
 
+    /// The last decisions and the edit; what cannot go on is answered or dropped.
+    #[inline(always)]
+    pub(super) fn forward(&mut self, at: usize, index: RecordIndex, headers: &Headers) {
+        if let Err(reason) = self.deliver(at, index, headers) {
+            self.refuse(at, index, headers, reason);
+        }
+    }
+
     /// The last decisions, TTL, then size; then the edit.
     #[inline(always)]
-    fn forward(&mut self, at: usize, index: RecordIndex, headers: &Headers) {
+    pub(super) fn deliver(
+        &mut self,
+        at: usize,
+        index: RecordIndex,
+        headers: &Headers,
+    ) -> Result<(), DropReason> {
         let (record, tail) = (self.tables.records.at(index), self.tables.tails.at(index));
-        let Some(packet) = self.packets.get_mut(at) else { return };
-        let done = if headers.ttl <= tail.ttl_step() {
-            Err(DropReason::TtlExceeded)
-        } else if headers.ip_len > tail.inner_max {
-            Err(DropReason::MtuExceeded)
-        } else {
-            encap::apply(packet, headers, self.stage.hashes[at], record, tail)
-        };
-        if let Err(reason) = done {
-            self.drop_served(at, reason, self.service_of(index));
-            return;
+        let packet = self.packets.get_mut(at).ok_or(DropReason::Malformed)?;
+        if headers.ttl <= tail.ttl_step() {
+            return Err(DropReason::TtlExceeded);
         }
+        if headers.ip_len > tail.inner_max {
+            return Err(DropReason::MtuExceeded);
+        }
+        encap::apply(packet, headers, self.stage.hashes[at], record, tail)?;
         self.stage.verdicts[at] = Verdict::Forward(index);
         let counters = self.counters.records.at(index);
         counters.packets.add(1);
         counters.ip_bytes.add(u64::from(headers.ip_len));
+        Ok(())
     }
 
     /// The record that a new flow gets; `None` if the packet has got another verdict.
     #[inline(always)]
-    fn resolve<I: Isa>(
+    pub(super) fn resolve<I: Isa>(
         &mut self,
         isa: I,
         at: usize,

@@ -6,7 +6,9 @@
 mod any_traffic;
 mod counting;
 mod faults_of_peers;
+mod fragments;
 mod golden;
+mod icmp;
 mod invariants;
 mod naive;
 mod nat;
@@ -20,9 +22,11 @@ use crate::composition::{Composition, Form, Policy, Vlan};
 use crate::counters::WorkerCounters;
 use crate::headers::parse;
 use crate::packet::Frame;
-use crate::reason::PuntReason;
+use crate::reason::{AnswerReason, PuntReason};
 use crate::sample::{OUR_MAC, Sample};
-use crate::spec::{BackendSpec, BackendState, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Spec};
+use crate::spec::{
+    BackendSpec, BackendState, Budget, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Signals, Spec,
+};
 use crate::verdict::RecordIndex;
 use std::net::IpAddr;
 
@@ -102,6 +106,7 @@ fn spec() -> Spec {
         is_tracked,
         ..ServiceSpec::default()
     };
+    let unlimited = Budget { total: u32::MAX, per_source: u32::MAX };
     Spec {
         seed: 0x5eed,
         maglev_size: 1021,
@@ -115,6 +120,7 @@ fn spec() -> Spec {
             service(&["203.0.113.66"], &[80], 6, 4, true),
         ],
         nat: Default::default(),
+        signals: Signals { errors: unlimited, echoes: unlimited, ..Signals::default() },
     }
 }
 
@@ -191,6 +197,7 @@ impl Lab {
     fn wait(&mut self, ticks: u16) {
         self.now = Tick(self.now.0.wrapping_add(ticks));
         self.pipeline.sweep(&self.tables, self.now, usize::MAX);
+        self.pipeline.expire_fragments(&self.tables, self.now);
     }
 
     /// What Maglev says of a packet.

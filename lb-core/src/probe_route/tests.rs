@@ -51,6 +51,7 @@ fn tables(state: BackendState) -> Tables {
         pools,
         services,
         nat: Default::default(),
+        signals: Default::default(),
     };
     Tables::build(&spec).unwrap()
 }

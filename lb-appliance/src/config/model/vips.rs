@@ -21,12 +21,25 @@ pub struct Vip {
     pub sessions: Sessions,
     /// What happens to IP fragments.
     pub fragments: Fragments,
+    /// What happens to ICMP echo requests.
+    pub icmp_echo: IcmpEcho,
     /// What Maglev sees of a packet.
     pub hash: HashFields,
     /// Ports that belong to one backend each; [`Self::ports`] are those of all.
     pub slices: Vec<Slice>,
     /// Where packets name their server.
     pub server_id: Option<VipServerId>,
+}
+
+/// `vips[].icmp_echo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IcmpEcho {
+    /// Guideway replies, while the pool has a backend that takes new flows.
+    Answer,
+    /// A backend replies.
+    Forward,
+    /// Nobody does.
+    Ignore,
 }
 
 /// One item of `vips[].slices`.
@@ -154,6 +167,8 @@ pub enum Sessions {
 /// `vips[].fragments`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fragments {
+    /// All fragments of a datagram go where its first one goes.
+    ReassembleHash,
     /// Dropped and counted as `fragment`.
     Drop,
 }

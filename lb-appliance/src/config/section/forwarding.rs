@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::code::Code;
 use super::super::finding::Place;
 use super::super::keys;
-use super::super::model::{Connections, Encapsulation, NatSessions};
+use super::super::model::{Connections, Encapsulation, FragmentTable, Icmp, NatSessions};
 use super::super::prime::{self, TABLE_SIZE_MAX, TABLE_SIZE_MIN};
 use super::super::read::{Complaint, Item, Located, Section};
 use super::super::values;
@@ -19,12 +19,22 @@ pub(in super::super) const TABLE_SIZE_DEFAULT: u32 = 65_537;
 /// packets: who knows the seed can aim flows at one slot.
 pub(in super::super) const SEED_DEFAULT: u128 = 0x6775_6964_6577_6179_0001;
 
+/// What every IPv4 host takes (RFC 1122 section 3.3.2), and more than any port sends.
+const INNER_MTU_MIN: u16 = 576;
+const INNER_MTU_MAX: u16 = 9600;
+/// More would be a flood.
+const RATE_MAX: u32 = 1_000_000;
+/// RFC 8200 section 4.5.
+const FRAGMENT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
 pub(in super::super) struct ForwardingDraft {
     pub(in super::super) table_size: Located<u32>,
     pub(in super::super) seed: u128,
     pub(in super::super) connections: Connections,
     pub(in super::super) encapsulation: Encapsulation,
     pub(in super::super) nat: NatSessions,
+    pub(in super::super) icmp: Icmp,
+    pub(in super::super) fragments: FragmentTable,
 }
 
 pub(in super::super) fn read(root: &Section<'_>) -> ForwardingDraft {
@@ -46,6 +56,8 @@ pub(in super::super) fn read(root: &Section<'_>) -> ForwardingDraft {
         connections: connections(get("connections")),
         encapsulation: encapsulation(get("encapsulation")),
         nat: nat(get("nat")),
+        icmp: icmp(get("icmp")),
+        fragments: fragments(get("fragments")),
     }
 }
 
@@ -117,13 +129,54 @@ fn seconds(item: &Item<'_>) -> Option<Duration> {
 
 fn encapsulation(item: Option<Item<'_>>) -> Encapsulation {
     let section = item.and_then(|item| item.section(&keys::ENCAPSULATION));
+    let inner_mtu = section.as_ref().and_then(|section| section.get("inner_mtu"));
     let source =
         section.and_then(|section| section.get("source")).and_then(|item| item.section(&keys::SOURCE));
     let get = |key: &str| source.as_ref().and_then(|source| source.get(key));
     Encapsulation {
         source_ipv4: get("ipv4").and_then(|i| ipv4(&i)),
         source_ipv6: get("ipv6").and_then(|i| ipv6(&i)),
+        inner_mtu: inner_mtu.and_then(|item| item.number(INNER_MTU_MIN..=INNER_MTU_MAX)),
     }
+}
+
+fn icmp(item: Option<Item<'_>>) -> Icmp {
+    let section = item.and_then(|item| item.section(&keys::ICMP));
+    let rate = |key: &str, default| {
+        let item = section.as_ref().and_then(|section| section.get(key));
+        item.and_then(|item| item.number(0..=RATE_MAX)).unwrap_or(default)
+    };
+    Icmp {
+        errors_per_second: rate("errors_per_second", 1000),
+        errors_per_source: rate("errors_per_source", 10),
+        echoes_per_second: rate("echoes_per_second", 1000),
+        echoes_per_source: rate("echoes_per_source", 100),
+    }
+}
+
+fn fragments(item: Option<Item<'_>>) -> FragmentTable {
+    let section = item.and_then(|item| item.section(&keys::FRAGMENTS));
+    let get = |key: &str| section.as_ref().and_then(|section| section.get(key));
+    FragmentTable {
+        per_worker: get("per_worker").and_then(|item| item.number(8..=1 << 16)).unwrap_or(1024),
+        held_per_worker: get("held_per_worker").and_then(|item| item.number(0..=4096)).unwrap_or(256),
+        timeout: get("timeout").and_then(|item| fragment_timeout(&item)).unwrap_or(Duration::from_secs(2)),
+    }
+}
+
+fn fragment_timeout(item: &Item<'_>) -> Option<Duration> {
+    let timeout = seconds(item)?;
+    if timeout <= FRAGMENT_TIMEOUT_MAX {
+        return Some(timeout);
+    }
+    let message = format!("{timeout:?} is too long to wait for a fragment");
+    item.findings.add_hint(
+        Code::OutOfRange,
+        &item.place,
+        message,
+        "allowed are 1s to 60s (RFC 8200 section 4.5)",
+    );
+    None
 }
 
 fn ipv4(item: &Item<'_>) -> Option<Ipv4Addr> {

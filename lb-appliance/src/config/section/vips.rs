@@ -8,7 +8,7 @@ use lb_core::spec::HashFields;
 use super::super::code::Code;
 use super::super::finding::Place;
 use super::super::keys;
-use super::super::model::{Fragments, PortRange, Protocol, Sessions};
+use super::super::model::{Fragments, IcmpEcho, PortRange, Protocol, Sessions};
 use super::super::read::{Item, Located, Section};
 use super::super::values;
 use super::server_id::{self, ServerIdDraft};
@@ -19,6 +19,11 @@ const PREFIX_MIN_IPV6: u8 = 16;
 /// Source prefixes that count as one client unless configured: what a site has at least.
 const SOURCE_IPV4: u8 = 24;
 const SOURCE_IPV6: u8 = 56;
+
+const FRAGMENTS: [(&str, Fragments); 2] =
+    [("reassemble_hash", Fragments::ReassembleHash), ("drop", Fragments::Drop)];
+const ECHO: [(&str, IcmpEcho); 3] =
+    [("answer", IcmpEcho::Answer), ("forward", IcmpEcho::Forward), ("ignore", IcmpEcho::Ignore)];
 
 pub(in super::super) struct VipDraft {
     pub(in super::super) place: Place,
@@ -33,6 +38,7 @@ pub(in super::super) struct VipDraft {
     /// `None`: not given.
     pub(in super::super) sessions: Option<Located<Sessions>>,
     pub(in super::super) fragments: Fragments,
+    pub(in super::super) icmp_echo: IcmpEcho,
     pub(in super::super) hash: Option<Located<HashFields>>,
     pub(in super::super) slices: Option<Located<Vec<SliceDraft>>>,
     pub(in super::super) server_id: Option<ServerIdDraft>,
@@ -81,8 +87,12 @@ fn vip(item: &Item<'_>) -> Option<VipDraft> {
         pool: pool.map(|pool| Located { value: pool.value.to_owned(), place: pool.place }),
         sessions: section.get("sessions").and_then(|item| located(&item, item.choice(&sessions, &[]))),
         fragments: fragments
-            .and_then(|item| item.choice(&[("drop", Fragments::Drop)], &["reassemble_hash"]))
-            .unwrap_or(Fragments::Drop),
+            .and_then(|item| item.choice(&FRAGMENTS, &[]))
+            .unwrap_or(Fragments::ReassembleHash),
+        icmp_echo: section
+            .get("icmp_echo")
+            .and_then(|item| item.choice(&ECHO, &[]))
+            .unwrap_or(IcmpEcho::Answer),
         hash: section.get("hash").and_then(|item| located(&item, hash(&item))),
         slices: section.get("slices").map(|item| slices(&item)),
         server_id: section.get("server_id").and_then(|item| server_id::read(&item)),

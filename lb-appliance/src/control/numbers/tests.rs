@@ -30,6 +30,7 @@ fn spec(services: &[&[u8]]) -> Spec {
         pools: pools.collect(),
         services: (0..services.len()).map(service).collect(),
         nat: Default::default(),
+        signals: Default::default(),
     }
 }
 

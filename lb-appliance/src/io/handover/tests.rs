@@ -37,6 +37,7 @@ fn no_tables() -> Tables {
         pools: Vec::new(),
         services: Vec::new(),
         nat: Default::default(),
+        signals: Default::default(),
     };
     Tables::build(&spec).unwrap()
 }
@@ -226,8 +227,7 @@ fn nat_tables() -> Tables {
         protocol: 6,
         pool: 0,
         is_tracked: true,
-        ranges: Vec::new(),
-        selection: Default::default(),
+        ..ServiceSpec::default()
     };
     let spec = Spec {
         seed: 1,
@@ -236,6 +236,7 @@ fn nat_tables() -> Tables {
         pools: vec![PoolSpec { backends: vec![backend] }],
         services: vec![service],
         nat: Default::default(),
+        signals: Default::default(),
     };
     Tables::build(&spec).unwrap()
 }

@@ -89,6 +89,34 @@ proptest! {
         }
     }
 
+    /// An error that quotes what a backend sent, eight bytes of the transport header, goes where the client's packets go.
+    #[test]
+    fn an_error_goes_where_its_flow_is(
+        addresses in any::<(u32, u32)>(),
+        wide in any::<(u128, u128)>(),
+        ports in any::<u32>(),
+        router in any::<u32>(),
+        kind in prop_oneof![Just(3u8), Just(11), Just(12)],
+    ) {
+        let steering = Steering::new(8);
+        let back = ports.rotate_left(16);
+        let home = steering.worker_of(&v4(addresses.0, addresses.1, TCP, ports, Framing::default()));
+        let quote = v4(addresses.1, addresses.0, TCP, back, Framing::default())[14..42].to_vec();
+        let mut error = v4(router, addresses.1, 1, 0, Framing::default());
+        error.truncate(34);
+        error.extend([kind, 0, 0, 0, 0, 0, 0, 0]);
+        error.extend(quote);
+        prop_assert_eq!(steering.worker_of(&error), home);
+
+        let home = steering.worker_of(&v6(wide.0, wide.1, UDP, ports, 0));
+        let quote = v6(wide.1, wide.0, UDP, back, 0)[14..62].to_vec();
+        let mut error = v6(router.into(), wide.1, 58, 0, 0);
+        error.truncate(54);
+        error.extend([if kind == 12 { 2 } else { 1 }, 0, 0, 0, 0, 0, 0, 0]);
+        error.extend(quote);
+        prop_assert_eq!(steering.worker_of(&error), home);
+    }
+
     #[test]
     fn fragments_of_a_datagram_stay_together(addresses in any::<(u32, u32)>(), ports in any::<[u32; 4]>()) {
         let steering = Steering::new(8);

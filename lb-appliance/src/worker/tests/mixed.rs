@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::io::handover::Purpose;
-use lb_core::reason::PuntReason;
+use lb_core::reason::{AnswerReason, PuntReason};
 use lb_core::verdict::Verdict;
 use proptest::prelude::*;
 
@@ -57,7 +57,7 @@ fn a_burst_goes_whole_only_if_all_of_it_goes_one_way() {
     assert_eq!(outbound(&[0, 1]).sole_port(&forward), None, "two ports");
     assert_eq!(outbound(&[2]).sole_port(&forward), None, "a port that is not there");
     for other in [
-        Verdict::Answer,
+        Verdict::Answer(AnswerReason::EchoReply),
         Verdict::Punt(PuntReason::NotIp),
         Verdict::Drop(DropReason::Malformed),
         Verdict::Forward(1),
@@ -69,7 +69,7 @@ fn a_burst_goes_whole_only_if_all_of_it_goes_one_way() {
 fn any_verdict() -> impl Strategy<Value = Verdict> {
     prop_oneof![
         6 => (0u16..5).prop_map(Verdict::Forward),
-        2 => Just(Verdict::Answer),
+        2 => Just(Verdict::Answer(AnswerReason::EchoReply)),
         1 => Just(Verdict::Punt(PuntReason::NotUnicast)),
         1 => Just(Verdict::Drop(DropReason::Checksum)),
     ]
@@ -97,14 +97,16 @@ proptest! {
         let mut outbound = Outbound::new(&tables, 2);
         let mut burst: Vec<Frame> = (0..verdicts.len() as u16).map(|n| frame([203, 0, 113, 10], n)).collect();
         let taps = Taps::new([false, has_tap]);
-        outbound.sort(&mut burst, &verdicts, tables.records(), has_tap, &instruments.packets.drops);
+        let mut held = Held::default();
+        let drops = &instruments.packets.drops;
+        outbound.sort(&mut burst, &verdicts, tables.records(), has_tap, (drops, (&mut held, 1)));
         prop_assert!(burst.is_empty());
         let mut exit = Exit { io: &mut io, crew: None, taps: &taps, instruments: &instruments };
         outbound.flush(1, &mut exit);
 
         let wanted = |port: u16| verdicts.iter().filter(|verdict| **verdict == Verdict::Forward(port)).count();
         let is = |verdict: fn(&Verdict) -> bool| verdicts.iter().filter(|one| verdict(one)).count();
-        let answers = is(|verdict| *verdict == Verdict::Answer);
+        let answers = is(|verdict| matches!(verdict, Verdict::Answer(_)));
         let to_ring = [wanted(0).min(ring_len), wanted(1).min(ring_len)];
         let answered = answers.min(ring_len - to_ring[1]);
         let packets = &instruments.packets;

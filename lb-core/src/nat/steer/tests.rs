@@ -36,13 +36,13 @@ fn tables(mode: Mode) -> Tables {
         protocol: 6,
         pool: 0,
         is_tracked: true,
-        ranges: Vec::new(),
-        selection: Default::default(),
+        ..ServiceSpec::default()
     };
     Tables::build(&Spec {
         seed: 1,
         maglev_size: 131,
         timeouts: Timeouts::default(),
+        signals: Default::default(),
         pools: vec![PoolSpec { backends: (1..4).map(backend).collect() }],
         services: vec![service],
         nat: NatSpec {

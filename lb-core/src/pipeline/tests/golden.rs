@@ -11,6 +11,8 @@ enum Fate {
     Punted(PuntReason),
     /// Dropped, and counted on the service if that is known.
     Dropped(DropReason, Option<usize>),
+    /// The sender is told why its packet for a service cannot go on.
+    Told(DropReason, usize),
 }
 
 fn check(sentence: &str, sample: &Sample, fate: Fate) {
@@ -34,6 +36,14 @@ fn check(sentence: &str, sample: &Sample, fate: Fate) {
         }
         Fate::Punted(reason) => {
             assert_eq!((verdict, &left), (Verdict::Punt(reason), &frame), "{sentence}");
+            assert_eq!(counters.drops.total(), 0, "{sentence}");
+        }
+        Fate::Told(reason, service) => {
+            let (headers, _) = parse(&frame, OURS).unwrap();
+            let backend = backend_of(&lab.spec, lab.maglev(sample, service).unwrap());
+            let (answer, expected) = naive::told(&frame, &headers, reason, backend).unwrap();
+            assert_eq!((verdict, left), (Verdict::Answer(answer), expected), "{sentence}");
+            assert_eq!(counters.answers[answer as usize].get(), 1, "{sentence}");
             assert_eq!(counters.drops.total(), 0, "{sentence}");
         }
         Fate::Dropped(reason, service) => {
@@ -141,19 +151,18 @@ fn packets_that_end_here() {
             Sample::tcp("198.51.100.7:40000", "203.0.113.66:80", SYN),
             Dropped(DropReason::NoBackend, Some(DARK)),
         ),
-        ("its last hop", web(1, ACK).with(|one| one.ttl = 1), Dropped(DropReason::TtlExceeded, Some(WEB))),
-        ("a hop too far", web(1, ACK).with(|one| one.ttl = 0), Dropped(DropReason::TtlExceeded, Some(WEB))),
+        ("its last hop", web(1, ACK).with(|one| one.ttl = 1), Fate::Told(DropReason::TtlExceeded, WEB)),
+        ("a hop too far", web(1, ACK).with(|one| one.ttl = 0), Fate::Told(DropReason::TtlExceeded, WEB)),
         (
-            "a first fragment for a VIP",
-            web(1, ACK).with(|one| one.fragment = 0x2000),
-            Dropped(DropReason::Fragment, Some(WEB)),
+            "its last hop in a VLAN over IPv6",
+            six(Extension::HopByHop(0)).with(|one| (one.ttl, one.tags) = (1, vec![(0x8100, 9)])),
+            Fate::Told(DropReason::TtlExceeded, WEB),
         ),
         (
-            "another fragment",
-            web(1, ACK).with(|one| one.fragment = 0x00b9),
-            Dropped(DropReason::Fragment, Some(WEB)),
+            "the last hop of a packet that nobody may be told about",
+            Sample::tcp("127.0.0.1:5", "203.0.113.10:443", ACK).with(|one| one.ttl = 1),
+            Dropped(DropReason::TtlExceeded, Some(WEB)),
         ),
-        ("a fragment of IPv6", six(Extension::Fragment(0, true)), Dropped(DropReason::Fragment, Some(WEB))),
         ("a type 0 routing header", six(Extension::Routing(0, 3)), Dropped(DropReason::Unsupported, None)),
         (
             "somebody else's frame",
@@ -200,11 +209,7 @@ fn the_mtu_is_reached_and_never_passed() {
             let (verdict, frame) = Lab::new().send(&sized(room));
             assert_eq!(verdict, Verdict::Forward(record), "{room} bytes fit");
             assert_eq!(frame.len(), usize::from(MTU) + 14);
-            check(
-                "one byte too many",
-                &sized(room + 1),
-                Fate::Dropped(DropReason::MtuExceeded, Some(service)),
-            );
+            check("one byte too many", &sized(room + 1), Fate::Told(DropReason::MtuExceeded, service));
             seen.insert(record);
         }
     }

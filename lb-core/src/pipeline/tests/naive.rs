@@ -3,9 +3,11 @@
 use super::*;
 use crate::composition::{Composition, Form, Policy, Vlan};
 use pnet_packet::Packet as _;
+use pnet_packet::icmp::IcmpPacket;
+use pnet_packet::icmpv6::Icmpv6Packet;
 use pnet_packet::ip::IpNextHeaderProtocol;
-use pnet_packet::ipv4::MutableIpv4Packet;
-use pnet_packet::ipv6::MutableIpv6Packet;
+use pnet_packet::ipv4::{Ipv4Packet, MutableIpv4Packet};
+use pnet_packet::ipv6::{Ipv6Packet, MutableIpv6Packet};
 use pnet_packet::udp::MutableUdpPacket;
 
 /// The datagram with one hop less to go.
@@ -139,6 +141,60 @@ pub(super) fn encapsulated(
     };
     let ethertype = if backend.address.is_ipv6() { [0x86, 0xdd] } else { [0x08, 0x00] };
     [&link[..], &ethertype, &packet].concat()
+}
+
+/// What the sender of a frame that cannot go on is told, if he may be.
+pub(super) fn told(
+    frame: &[u8],
+    headers: &Headers,
+    reason: DropReason,
+    backend: &BackendSpec,
+) -> Option<(AnswerReason, Vec<u8>)> {
+    let (l3, is_v6) = (usize::from(headers.l3_offset), headers.is_v6);
+    let datagram = &frame[l3..l3 + usize::from(headers.ip_len)];
+    let mtu = MTU - overhead(backend) as u16;
+    let (kind, code, stated, answer) = match (reason, is_v6) {
+        (DropReason::TtlExceeded, false) => (11, 0, 0, AnswerReason::TimeExceeded),
+        (DropReason::TtlExceeded, true) => (3, 0, 0, AnswerReason::TimeExceeded),
+        (_, false) => (3, 4, mtu, AnswerReason::FragmentationNeeded),
+        (_, true) => (2, 0, mtu, AnswerReason::PacketTooBig),
+    };
+    let longest = if is_v6 { 1280 - 48 } else { 576 - 28 };
+    let quote = &datagram[..datagram.len().min(longest)];
+    let mut message = [&[kind, code, 0, 0, 0, 0], &stated.to_be_bytes()[..], quote].concat();
+    let ip = if is_v6 {
+        let old = Ipv6Packet::new(datagram)?;
+        let (from, to) = (old.get_destination(), old.get_source());
+        let is_one = to.segments()[0] >> 8 != 0xff && !to.is_unspecified() && !to.is_loopback();
+        if !is_one || from == to {
+            return None;
+        }
+        let sum = pnet_packet::icmpv6::checksum(&Icmpv6Packet::new(&message)?, &from, &to);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        let len = (message.len() as u16).to_be_bytes();
+        [&[0x60, 0, 0, 0, len[0], len[1], 58, 64], &from.octets()[..], &to.octets(), &message].concat()
+    } else {
+        let old = Ipv4Packet::new(datagram)?;
+        let (from, to) = (old.get_destination(), old.get_source());
+        if matches!(to.octets()[0], 0 | 127 | 224..) || from == to {
+            return None;
+        }
+        let sum = pnet_packet::icmp::checksum(&IcmpPacket::new(&message)?);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        let len = (20 + message.len() as u16).to_be_bytes();
+        let mut ip = [
+            &[0x45, 0xc0, len[0], len[1], 0, 0, 0x40, 0, 64, 1, 0, 0],
+            &from.octets()[..],
+            &to.octets(),
+            &message,
+        ]
+        .concat();
+        let sum = pnet_packet::ipv4::checksum(&Ipv4Packet::new(&ip)?);
+        ip[10..12].copy_from_slice(&sum.to_be_bytes());
+        ip
+    };
+    let is_station = frame[6] & 1 == 0;
+    is_station.then(|| (answer, [&frame[6..12], &frame[..6], &frame[12..l3], &ip].concat()))
 }
 
 /// What an outer IP header says.

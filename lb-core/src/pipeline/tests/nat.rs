@@ -21,13 +21,13 @@ fn nat_lab(vips: &[&str], first_backend: &str, mode: Mode, ports: (u16, u16), se
         protocol,
         pool: 0,
         is_tracked: true,
-        ranges: Vec::new(),
-        selection: Default::default(),
+        ..ServiceSpec::default()
     };
     let spec = Spec {
         seed: 0x5eed,
         maglev_size: 1021,
         timeouts: Timeouts::default(),
+        signals: Default::default(),
         pools: vec![pool(first_backend, 3, mode)],
         services: vec![service(80, 6), service(53, 17)],
         nat: NatSpec {

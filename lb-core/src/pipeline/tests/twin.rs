@@ -24,6 +24,7 @@ struct Counts {
     active: Vec<u64>,
     drops: Vec<(u64, u64)>,
     service_drops: Vec<Vec<(u64, u64)>>,
+    answers: Vec<u64>,
     insertions: u64,
     expirations: u64,
 }
@@ -66,6 +67,7 @@ impl Twin {
             connections: zeroes.clone(),
             active: zeroes,
             service_drops: vec![drops.clone(); services],
+            answers: vec![0; AnswerReason::COUNT],
             drops,
             ..Counts::default()
         };
@@ -87,7 +89,9 @@ impl Twin {
             Ok(parsed) => parsed,
             Err(NoFlow::Drop(reason)) => return self.dropped(reason, None, frame),
             Err(NoFlow::Punt(reason)) => return (Verdict::Punt(reason), frame.to_vec()),
-            Err(NoFlow::Fragment(to)) => {
+            Err(NoFlow::Icmp(_)) => panic!("the twin knows no ICMP"),
+            Err(NoFlow::Fragment(fragment)) => {
+                let to = fragment.datagram.destination;
                 return match spec.services.iter().position(|service| service.addresses.contains(&to.into())) {
                     Some(service) => self.dropped(DropReason::Fragment, Some(service), frame),
                     None => (Verdict::Punt(PuntReason::NoVip), frame.to_vec()),
@@ -115,13 +119,32 @@ impl Twin {
         let service = (0..spec.services.len()).find(|one| records_of(spec, *one).contains(&record));
         let backend = backend_of(spec, record as u16);
         if headers.ttl <= naive::ttl_spent(backend) {
-            self.dropped(DropReason::TtlExceeded, service, frame)
+            self.refused(DropReason::TtlExceeded, service, frame, &headers, spec, backend)
         } else if usize::from(headers.ip_len) + naive::overhead(backend) > usize::from(MTU) {
-            self.dropped(DropReason::MtuExceeded, service, frame)
+            self.refused(DropReason::MtuExceeded, service, frame, &headers, spec, backend)
         } else {
             self.counts.packets[record] += 1;
             self.counts.ip_bytes[record] += u64::from(headers.ip_len);
             (Verdict::Forward(record as u16), naive::encapsulated(frame, &headers, hash, backend))
+        }
+    }
+
+    /// Told if there is a budget, and if who sent it may be told.
+    fn refused(
+        &mut self,
+        reason: DropReason,
+        service: Option<usize>,
+        frame: &[u8],
+        headers: &Headers,
+        spec: &Spec,
+        backend: &BackendSpec,
+    ) -> (Verdict, Vec<u8>) {
+        match naive::told(frame, headers, reason, backend).filter(|_| spec.signals.errors.total > 0) {
+            Some((answer, left)) => {
+                self.counts.answers[answer as usize] += 1;
+                (Verdict::Answer(answer), left)
+            }
+            None => self.dropped(reason, service, frame),
         }
     }
 
@@ -185,6 +208,7 @@ fn counts_of(counters: &WorkerCounters) -> Counts {
         active: of(|one| one.active.get()),
         drops: drops(&counters.drops),
         service_drops: counters.service_drops.iter().map(drops).collect(),
+        answers: counters.answers.iter().map(|one| one.get()).collect(),
         insertions: counters.insertions.get(),
         expirations: counters.expirations.get(),
     }
@@ -289,6 +313,7 @@ fn next_burst(packets: &[Prepared], numbers: &mut Numbers) -> Vec<Vec<u8>> {
         let is_near = numbers.once_in(2);
         let at = if is_near { neighbourhood + numbers.below(40) } else { numbers.below(packets.len()) };
         let noise = numbers.once_in(40).then(|| Prepared::new(noise(packets, numbers)));
+        let noise = noise.filter(|noise| !is_icmp(&noise.frame));
         let packet = noise.as_ref().unwrap_or(&packets[at % packets.len()]);
         let is_in = |flows: &Vec<FlowKey>| packet.flow.is_some_and(|flow| flows.contains(&flow));
         if is_in(&opened) || packet.expires && is_in(&seen) {
@@ -301,9 +326,20 @@ fn next_burst(packets: &[Prepared], numbers: &mut Numbers) -> Vec<Vec<u8>> {
     frames
 }
 
+fn is_icmp(frame: &[u8]) -> bool {
+    match parse(frame, OURS) {
+        Err(NoFlow::Icmp(_)) => true,
+        Err(NoFlow::Fragment(fragment)) => fragment.datagram.headers.protocol == 58,
+        _ => false,
+    }
+}
+
 /// Another generation: some backends change state or weight, and sometimes all recover.
 fn change(spec: &mut Spec, numbers: &mut Numbers) {
     let recovers = numbers.once_in(4);
+    if numbers.once_in(3) {
+        spec.signals.errors.total ^= u32::MAX;
+    }
     for pool in &mut spec.pools[..4] {
         for backend in &mut pool.backends {
             if recovers {
@@ -347,9 +383,14 @@ fn a_million_packets_fare_as_with_the_slow_twin() {
     let mut numbers = Numbers(seed);
     let packets: Vec<Prepared> =
         (0..FLOWS).flat_map(|index| packets_of_client(index, &mut numbers)).collect();
-    let mut fast = Lab::at_level(spec(), 20_000, Level::detect());
+    // Fragments have a state of their own, and tests of their own.
+    let mut spec = spec();
+    for service in &mut spec.services {
+        service.portless.fragments = crate::spec::Fragments::Drop;
+    }
+    let mut fast = Lab::at_level(spec.clone(), 20_000, Level::detect());
     let mut others: Vec<Lab> =
-        Level::all().skip(1).map(|level| Lab::at_level(spec(), 20_000, level)).collect();
+        Level::all().skip(1).map(|level| Lab::at_level(spec.clone(), 20_000, level)).collect();
     let mut twin = Twin::new(fast.tables.records().len(), fast.tables.service_count());
     let (mut sent, mut generations) = (0, 0);
     while sent < wanted {
@@ -383,11 +424,31 @@ fn a_million_packets_fare_as_with_the_slow_twin() {
     }
     assert_eq!(fast.pipeline.connections().len(), twin.flows.len(), "TWIN_SEED={seed}");
     for (reason, (dropped, _)) in DropReason::ALL.iter().zip(&twin.counts.drops) {
-        use DropReason::{NatNoSession, NatPortsExhausted, NatTableFull};
-        use DropReason::{NoHeadroom, NoVip, NotIp, PuntFull, TxFull};
-        let is_of_others = matches!(reason, NoHeadroom | NotIp | NoVip | PuntFull | TxFull)
-            || matches!(reason, NatNoSession | NatPortsExhausted | NatTableFull);
+        use DropReason as D;
+        let is_of_others = matches!(
+            reason,
+            D::NoHeadroom
+                | D::NotIp
+                | D::NoVip
+                | D::PuntFull
+                | D::TxFull
+                | D::FragmentInvalid
+                | D::FragmentTimeout
+                | D::FragmentTableFull
+                | D::IcmpUnmatched
+                | D::IcmpIgnored
+                | D::IcmpRateLimited
+                | D::IcmpTunnel
+                | D::NatNoSession
+                | D::NatPortsExhausted
+                | D::NatTableFull
+        );
         assert!(is_of_others || *dropped > 100, "{reason:?} was tried only {dropped} times");
+    }
+    for answer in [AnswerReason::FragmentationNeeded, AnswerReason::PacketTooBig, AnswerReason::TimeExceeded]
+    {
+        let times = twin.counts.answers[answer as usize];
+        assert!(times > 100, "{answer:?} was tried only {times} times");
     }
     println!("seed {seed}: {sent} packets, {generations} generations, {} flows at the end", twin.flows.len());
 }

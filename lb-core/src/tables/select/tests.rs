@@ -33,6 +33,7 @@ fn spec(selection: SelectionSpec) -> Spec {
         pools: vec![PoolSpec { backends: (0..BACKENDS).map(backend).collect() }],
         services: vec![service("203.0.113.1", 6), service("203.0.113.2", 17), service("2001:db8::1", 6)],
         nat: Default::default(),
+        signals: Default::default(),
     }
 }
 

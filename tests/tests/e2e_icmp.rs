@@ -1,0 +1,153 @@
+//! ICMP, MTU and fragments, judged by kernels: pings of every size, a client that learns the path MTU from us, and a last hop.
+//!
+//! Promises kept here: with 1500 bytes everywhere a POST of full-size segments arrives, because the client's kernel takes our
+//! Fragmentation Needed or Packet Too Big and remembers the MTU; a ping to the VIP is answered, of 56 and of 4,000 bytes, by
+//! us and by a backend; a packet with no hop left is answered; fragments that come last first reach a server whole; and every
+//! packet is accounted for.
+
+use std::time::Duration;
+
+use lb_tests::balancer::Balancer;
+use lb_tests::client::post;
+use lb_tests::lab::{Encap, Lab, Outer, Pmd, VIP4, VIP6};
+use lb_tests::process::wait_until;
+use lb_tests::skip::{Skip, require_program, unless};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const POST_BYTES: usize = 200_000;
+
+/// A lab whose balancer has no more room than the client: 1500 bytes. `vip` is put into the VIP's section.
+fn started(encap: Encap, outer: Outer, vip: &str) -> Result<(Lab, Balancer), Skip> {
+    lb_tests::program::guideway_path()?;
+    require_program("ping", "iputils-ping")?;
+    let lab = Lab::up(encap, outer, Pmd::AfPacket)?;
+    let text = std::fs::read_to_string(lab.config()).expect("the lab's configuration");
+    let narrow = text
+        .replace("mtu: 1600", "mtu: 1500")
+        .replace("    ports: [80]\n", &format!("    ports: [80]\n{vip}"));
+    assert!(narrow.contains("mtu: 1500") && narrow.contains(vip), "{narrow}");
+    let config = lab.folder().join("icmp.yaml");
+    std::fs::write(&config, narrow).expect("written");
+    let balancer = Balancer::start_with(&lab, &config)?;
+    Ok((lab, balancer))
+}
+
+/// Three pings, all answered once.
+fn ping(lab: &Lab, address: &str, bytes: u32) {
+    let bytes = bytes.to_string();
+    let arguments = ["-n", "-c", "3", "-i", "0.2", "-W", "2", "-s", &bytes, address];
+    let finished = lab.namespace("client").run("ping", &arguments, LIMIT);
+    let is_good = finished.stdout.contains("3 received") && !finished.stdout.contains("DUP");
+    assert!(is_good, "ping -s {bytes} {address}: {}{}", finished.stdout, finished.stderr);
+}
+
+/// The MTU that the client's kernel has learned for an address.
+fn learned_mtu(lab: &Lab, address: &str) -> Option<u32> {
+    let shown = lab.namespace("client").run("ip", &["route", "get", address], LIMIT).expect_success("route");
+    shown.split_whitespace().skip_while(|word| *word != "mtu").nth(1)?.parse().ok()
+}
+
+fn balance_holds(balancer: &Balancer) {
+    let scrape = balancer.metrics_at_rest();
+    assert!(scrape.balance().holds(), "{:?}", scrape.balance());
+    assert_eq!(scrape.sum("guideway_fragments_held"), 0.0);
+}
+
+fn path_mtu(encap: Encap, outer: Outer, overhead: u32) -> Result<(), Skip> {
+    let (lab, balancer) = started(encap, outer, "")?;
+    for address in [VIP4, VIP6] {
+        let answers = post(&lab, address, POST_BYTES);
+        assert_eq!(answers.good(), 1, "POST to {address}: {:?}", answers.failures);
+        assert_eq!(learned_mtu(&lab, address), Some(1500 - overhead), "{address}: learned by the client");
+        ping(&lab, address, 56);
+        ping(&lab, address, 4000);
+    }
+    let scrape = balancer.metrics_at_rest();
+    let sent = |kind: &str| -> f64 {
+        let of_kind = scrape.named("guideway_icmp_sent_total").filter(|one| one.labels["kind"] == kind);
+        of_kind.map(|one| one.value).sum()
+    };
+    assert!(sent("fragmentation_needed") >= 1.0 && sent("packet_too_big") >= 1.0);
+    // Three pings of one packet and three of three fragments, over both families.
+    assert_eq!(sent("echo_reply"), 24.0);
+    balance_holds(&balancer);
+    Ok(())
+}
+
+#[test]
+fn a_client_learns_the_mtu_of_ipip_over_ipv4() {
+    unless(path_mtu(Encap::Ipip, Outer::V4, 20));
+}
+
+#[test]
+fn a_client_learns_the_mtu_of_gue_over_ipv6() {
+    unless(path_mtu(Encap::Gue, Outer::V6, 52));
+}
+
+fn forwarded_pings() -> Result<(), Skip> {
+    let (lab, balancer) = started(Encap::Ipip, Outer::V4, "    icmp_echo: forward\n")?;
+    for address in [VIP4, VIP6] {
+        ping(&lab, address, 56);
+        ping(&lab, address, 4000);
+    }
+    let scrape = balancer.metrics_at_rest();
+    assert_eq!(scrape.sum("guideway_icmp_sent_total"), 0.0, "a backend replies");
+    assert_eq!(scrape.sum("guideway_fragments_forwarded_total"), 18.0);
+    balance_holds(&balancer);
+    Ok(())
+}
+
+#[test]
+fn a_backend_answers_pings_of_every_size() {
+    unless(forwarded_pings());
+}
+
+/// Runs scapy in the client's namespace.
+fn scapy(lab: &Lab, script: &str) -> String {
+    let script = format!("from scapy.all import *\nconf.verb = 0\n{script}");
+    lab.namespace("client").run("/usr/bin/python3", &["-c", &script], LIMIT).expect_success("scapy")
+}
+
+fn last_hop_and_last_first() -> Result<(), Skip> {
+    let scapy_is_there = std::process::Command::new("/usr/bin/python3").args(["-c", "import scapy"]).status();
+    if !scapy_is_there.is_ok_and(|status| status.success()) {
+        return Err(Skip("scapy is not there: install it (Debian: apt-get install python3-scapy)".into()));
+    }
+    let (lab, balancer) = started(Encap::Ipip, Outer::V4, "")?;
+    let told = scapy(
+        &lab,
+        &format!(
+            "a = sr1(IP(dst='{VIP4}', ttl=1)/TCP(sport=5001, dport=80, flags='S'), timeout=5)\n\
+             b = sr1(IPv6(dst='{VIP6}', hlim=1)/TCP(sport=5001, dport=80, flags='S'), timeout=5)\n\
+             print(a.src, a[ICMP].type, a[TCPerror].sport, b.src, b[ICMPv6TimeExceeded].code, b[TCPerror].sport)"
+        ),
+    );
+    assert_eq!(told.trim(), format!("{VIP4} 11 5001 {VIP6} 0 5001"));
+    // A ping in three fragments, the last one first: we turn each round, and the client's kernel puts them together.
+    let seen = scapy(
+        &lab,
+        &format!(
+            "import threading, time\n\
+             ping = IP(dst='{VIP4}', id=4711)/ICMP(id=99, seq=1)/Raw(bytes(range(250)) * 12)\n\
+             parts = fragment(ping, fragsize=1000)\n\
+             parts.reverse()\n\
+             sniffer = AsyncSniffer(iface='eth0', filter='icmp and src {VIP4}', count=len(parts), timeout=6)\n\
+             sniffer.start()\n\
+             time.sleep(1)\n\
+             [send(part) for part in parts]\n\
+             sniffer.join()\n\
+             print(len(parts), len(sniffer.results), sorted(set(one[IP].id for one in sniffer.results)))"
+        ),
+    );
+    let mut words = seen.split_whitespace();
+    assert_eq!(words.next(), words.next(), "as many fragments come back as were sent: {seen}");
+    assert!(seen.contains("[4711]"), "{seen}");
+    assert!(wait_until(LIMIT, || balancer.metrics_at_rest().sum("guideway_fragments_held") == 0.0));
+    balance_holds(&balancer);
+    Ok(())
+}
+
+#[test]
+fn a_last_hop_is_told_and_fragments_may_come_last_first() {
+    unless(last_hop_and_last_first());
+}
