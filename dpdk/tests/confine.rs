@@ -14,7 +14,7 @@ const NET_ADMIN: u64 = 1 << 12;
 
 /// One line of the status of every thread, by its number.
 fn of_all_threads(key: &str) -> BTreeMap<String, String> {
-    let folders = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let folders = fs::read_dir("/proc/self/task").expect("the threads of this process").flatten();
     let line = |folder: fs::DirEntry| {
         let status = fs::read_to_string(folder.path().join("status")).ok()?;
         let value = status.lines().find_map(|line| line.strip_prefix(key))?.trim().to_owned();

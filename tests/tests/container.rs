@@ -79,7 +79,7 @@ fn no_base_image_floats_and_all_can_be_chosen() {
                 _ => {}
             }
         }
-        assert!(read(path).contains("latest") == false, "{path} names a tag that floats");
+        assert!(!read(path).contains("latest"), "{path} names a tag that floats");
     }
 }
 

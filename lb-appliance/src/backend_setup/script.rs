@@ -65,7 +65,7 @@ fn head(pool: &str, what: &str) -> String {
         "#!/bin/sh\n# Guideway {}: {what}. Run it as root on the backend.\n\
          # What it changes is noted in $folder/journal; the script of `guideway backend-setup --pool {pool} --undo` \
          takes back just that.\n# shellcheck disable=SC2034,SC2317 # the library is the same in every script\n\
-         set -eu\n\npool={pool}\ninterface= tunnel= decap= is_packaged_one_right= program= address= inner_mac=\n",
+         set -eu\n\npool={pool}\ninterface='' tunnel='' decap='' is_packaged_one_right='' program='' address='' inner_mac=''\n",
         env!("CARGO_PKG_VERSION")
     )
 }

@@ -172,7 +172,7 @@ mod tests {
         );
         assert_eq!(
             kept_names(
-                "{name: p, device: \"net_af_xdp0,iface=eth0\"}, {name: q, device: \"0000:3b:00.0\", punt: gw0}"
+                "{name: p, device: \"net_af_xdp0,iface=eth0\"}, {name: q, device: \"0000:3b:00.0\", addresses: [10.0.1.254/24], punt: gw0}"
             ),
             ["cap_net_admin", "cap_sys_admin", "cap_ipc_lock"]
         );

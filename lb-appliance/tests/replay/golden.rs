@@ -98,9 +98,9 @@ const FORWARDED: &str = r#"{"n":0,"verdict":"forward","reason":null,"vip":"v-ipi
 const REFUSED: &str = r#"{"n":0,"verdict":"punt","reason":"not_ip","vip":null,"backend":null}
 {"n":1,"verdict":"punt","reason":"not_unicast","vip":null,"backend":null}
 {"n":2,"verdict":"punt","reason":"no_vip","vip":null,"backend":null}
-{"n":3,"verdict":"drop","reason":"fragment","vip":"v-ipip4","backend":null}
+{"n":3,"verdict":"drop","reason":"fragment_invalid","vip":"v-ipip4","backend":null}
 {"n":4,"verdict":"drop","reason":"checksum","vip":null,"backend":null}
-{"n":5,"verdict":"drop","reason":"ttl_exceeded","vip":"v-ipip4","backend":null}
+{"n":5,"verdict":"answer","reason":"time_exceeded","vip":null,"backend":null}
 {"n":6,"verdict":"drop","reason":"malformed","vip":null,"backend":null}
 {"n":7,"verdict":"drop","reason":"malformed","vip":null,"backend":null}
 {"n":8,"verdict":"drop","reason":"no_backend","vip":"v-away","backend":null}"#;
@@ -160,7 +160,7 @@ fn what_is_refused_says_why_and_whom_it_was_for() {
     let outcome = replayed(&configuration(CONFIG), &capture::plain(&refused()), &ReplayOptions::default());
     assert_eq!(outcome.lines.join("\n"), REFUSED);
     let summary = summary(&outcome);
-    assert_eq!((summary.forwarded, summary.punted(), summary.dropped()), (0, 3, 6));
+    assert_eq!((summary.forwarded, summary.answered, summary.punted(), summary.dropped()), (0, 1, 3, 5));
 }
 
 #[test]
@@ -185,7 +185,7 @@ vips: [{name: web, addresses: [203.0.113.1], ports: [80], protocol: tcp, pool: w
     let outcome = replayed(&configuration(config), &capture::plain(&frames), &ReplayOptions::default());
     let expected = [
         r#"{"n":0,"verdict":"forward","reason":null,"vip":"web","backend":"web-1"}"#,
-        r#"{"n":1,"verdict":"drop","reason":"mtu_exceeded","vip":"web","backend":null}"#,
+        r#"{"n":1,"verdict":"answer","reason":"fragmentation_needed","vip":null,"backend":null}"#,
     ];
     assert_eq!(outcome.lines, expected);
     let Delivered { to_mac, .. } = delivered(&outcome.sent[0].1, &[], true);

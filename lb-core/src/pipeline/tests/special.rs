@@ -88,7 +88,7 @@ fn packets_with_an_entry_are_looked_at_and_still_fit_the_way_out() {
     // The limit of the way out is another one than that of the record, which is 0.
     let large = |len: usize| quic(0, 0).with(|one| one.payload.resize(len, 7));
     assert_eq!(lab.send(&large(1452)).0, Verdict::Forward(0), "1,480 bytes and an outer header");
-    assert_eq!(lab.send(&large(1453)).0, Verdict::Drop(DropReason::MtuExceeded));
+    assert_eq!(lab.send(&large(1453)).0, Verdict::Answer(AnswerReason::FragmentationNeeded));
 }
 
 #[test]
