@@ -33,6 +33,17 @@ pub fn get(lab: &Lab, address: &str, count: usize) -> Answers {
     curl(lab, count, &["--parallel", "--parallel-max", "8", "--header", "Connection: close", &url])
 }
 
+/// Whether a request gets no answer within two seconds: time for a SYN and its first repetition.
+#[must_use]
+pub fn is_unanswered(lab: &Lab, address: &str) -> bool {
+    let url = origin(address);
+    let limits = ["--silent", "--output", "/dev/null", "--connect-timeout", "2", "--max-time", "2"];
+    let arguments = [&limits[..], &["--write-out", "%{http_code}", &url]].concat();
+    let finished = lab.namespace("client").run("curl", &arguments, Duration::from_secs(10));
+    // What curl writes when it has tried and had nothing; not what is there when curl itself could not run.
+    finished.stdout == "000"
+}
+
 /// Sends one POST with a body of `bytes`: packets of full size from client to backend.
 #[must_use]
 pub fn post(lab: &Lab, address: &str, bytes: usize) -> Answers {
