@@ -171,11 +171,11 @@ mod tests {
             ["cap_net_admin"]
         );
         assert_eq!(
-            kept_names(
-                "{name: p, device: \"net_af_xdp0,iface=eth0\"}, {name: q, device: \"0000:3b:00.0\", punt: gw0}"
-            ),
-            ["cap_net_admin", "cap_sys_admin", "cap_ipc_lock"]
+            kept_names("{name: p, device: \"net_af_xdp0,iface=eth0\"}"),
+            ["cap_net_admin", "cap_sys_admin"]
         );
+        let punt = "{name: p, device: \"0000:3b:00.0\", punt: gw-p, addresses: [10.0.0.2/24]}";
+        assert_eq!(kept_names(punt), ["cap_net_admin", "cap_ipc_lock"]);
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Tree {
 /// A server with one NIC on node 1, four CPUs, everything as it should be.
 fn server() -> Tree {
     let tree = Tree::new(&[
-        ("proc/self/status", "Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\nCpus_allowed_list:\t0-3\n"),
+        ("proc/self/status", "Uid:\t0\t0\t0\t0\nCapPrm:\t000001ffffffffff\nCpus_allowed_list:\t0-3\n"),
         (
             "proc/self/limits",
             "Max open files            20000                20000                files\nMax locked memory         unlimited            unlimited            bytes\n",
@@ -134,7 +134,7 @@ fn every_spoilt_file_of_the_server_is_found() {
         ("sys/devices/system/cpu/online", "0-2", "cpu.present", Severity::Error),
         (
             "proc/self/status",
-            "CapEff:\t000001ffffffffff\nCpus_allowed_list:\t0-1\n",
+            "CapPrm:\t000001ffffffffff\nCpus_allowed_list:\t0-1\n",
             "cpu.present",
             Severity::Error,
         ),
@@ -153,7 +153,7 @@ fn every_spoilt_file_of_the_server_is_found() {
             Severity::Warning,
         ),
         ("sys/bus/pci/devices/0000:3b:00.0/numa_node", "0", "cpu.numa", Severity::Warning),
-        ("proc/self/status", "CapEff:\t0000000000000000\n", "process.capabilities", Severity::Error),
+        ("proc/self/status", "CapPrm:\t0000000000000000\n", "process.capabilities", Severity::Error),
         (
             "proc/self/limits",
             "Max open files            64   64   files\n",
@@ -214,7 +214,7 @@ fn vfio_wants_an_iommu_or_the_unsafe_mode() {
 /// A namespace with one veth end, nothing else.
 fn lab() -> Tree {
     Tree::new(&[
-        ("proc/self/status", "Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\nCpus_allowed_list:\t0-1\n"),
+        ("proc/self/status", "Uid:\t0\t0\t0\t0\nCapPrm:\t000001ffffffffff\nCpus_allowed_list:\t0-1\n"),
         ("proc/sys/net/ipv4/ip_forward", "0\n"),
         ("proc/sys/net/ipv6/conf/gw0/disable_ipv6", "1\n"),
         ("sys/class/net/gw0/flags", "0x1003\n"),
@@ -250,7 +250,7 @@ fn pitfalls_of_af_packet_are_found() {
             "network.kernel_address",
             Severity::Warning,
         ),
-        ("proc/self/status", "CapEff:\t0000000000002000\n", "process.capabilities", Severity::Error),
+        ("proc/self/status", "CapPrm:\t0000000000002000\n", "process.capabilities", Severity::Error),
     ] {
         let tree = lab();
         tree.put(path, text);
@@ -263,7 +263,7 @@ fn pitfalls_of_af_packet_are_found() {
     let tree = lab();
     tree.put("dev/net/tun", "");
     assert_eq!(found(&tree.examine(&punt), "device.tun"), None);
-    tree.put("proc/self/status", "CapEff:\t0000000000002000\n");
+    tree.put("proc/self/status", "CapPrm:\t0000000000002000\n");
     expect(&tree, &punt, "process.capabilities", Severity::Error);
 }
 
@@ -271,7 +271,7 @@ fn pitfalls_of_af_packet_are_found() {
 fn containers_need_a_capability_for_hugepages() {
     let tree = server();
     tree.put(".dockerenv", "");
-    tree.put("proc/self/status", "CapEff:\t0000000000005000\nCpus_allowed_list:\t0-3\n");
+    tree.put("proc/self/status", "CapPrm:\t0000000000005000\nCpus_allowed_list:\t0-3\n");
     expect(&tree, &server_config(), "process.container_memory", Severity::Error);
 }
 
@@ -286,7 +286,7 @@ fn a_metrics_address_that_is_taken_or_foreign_is_found() {
 #[test]
 fn a_folder_of_somebody_else_is_no_place_for_the_socket() {
     let tree = lab();
-    tree.put("proc/self/status", "Uid:\t4242\t4242\t4242\t4242\nCapEff:\t000001ffffffffff\n");
+    tree.put("proc/self/status", "Uid:\t4242\t4242\t4242\t4242\nCapPrm:\t000001ffffffffff\n");
     let folder = std::fs::metadata(tree.0.path().join("run/guideway")).unwrap();
     use std::os::unix::fs::PermissionsExt;
     if folder.permissions().mode() & 0o022 == 0 {
