@@ -151,8 +151,10 @@ fn holders(keep: u64) -> io::Result<Vec<(libc::pid_t, String)>> {
 }
 
 fn tell(thread: libc::pid_t, signal: libc::c_int) {
+    // SAFETY: getpid(2) takes nothing and cannot fail.
+    let process = unsafe { libc::getpid() };
     // SAFETY: tgkill(2) takes numbers. A thread of this process that is gone is no harm: ESRCH.
-    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal) };
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) };
 }
 
 /// Takes a real-time signal that nobody uses, from the top: the tap driver takes its own from the bottom. It stays

@@ -8,6 +8,7 @@ extern crate self as lb_appliance;
 
 pub mod admin;
 pub mod arena;
+pub mod backend_setup;
 pub mod bench;
 pub mod cli;
 pub mod client;

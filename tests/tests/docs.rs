@@ -132,21 +132,26 @@ assert d.getElementsByTagName('title'), 'no title'";
     }
 }
 
-/// What a piece of a configuration lacks to be checked as a whole.
+/// A piece of a configuration with what it lacks to be checked as a whole; the pools that its VIPs name are made up.
 fn wrapped(text: &str) -> String {
     let has = |key: &str| text.lines().any(|line| line.starts_with(key));
     if has("version:") {
         return text.to_owned() + "\n";
     }
-    let mut whole = String::new();
+    let name = |part: &str| part.split([',', '}', '\n', '#']).next().unwrap_or_default().trim().to_owned();
+    let named: BTreeSet<String> = text.split(" pool: ").skip(1).map(name).collect();
+    let pool = |name: &String| {
+        format!("\n  - {{name: {name}, encap: {{ipip: {{}}}}, backends: [{{name: b, address: 10.255.0.1}}]}}")
+    };
+    let pools: String = named.iter().map(pool).collect();
+    let mut whole = String::from("version: 1\n");
     for (key, filler) in [
-        ("version:", "version: 1"),
-        ("forwarding:", "forwarding: {encapsulation: {source: {ipv4: 192.0.2.1, ipv6: \"2001:db8::1\"}}}"),
-        ("pools:", "pools: []"),
-        ("vips:", "vips: []"),
+        ("forwarding:", " {encapsulation: {source: {ipv4: 192.0.2.1, ipv6: \"2001:db8::1\"}}}"),
+        ("pools:", if pools.is_empty() { " []" } else { &pools }),
+        ("vips:", " []"),
     ] {
         if !has(key) {
-            whole += &format!("{filler}\n");
+            whole += &format!("{key}{filler}\n");
         }
     }
     whole + text + "\n"

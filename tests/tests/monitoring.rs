@@ -141,7 +141,7 @@ fn prometheus_understands_every_expression_of_the_dashboard() {
     for (index, expression) in found.iter().enumerate() {
         let expression = expression.replace("$__rate_interval", "1m");
         let one = serde_json::to_string(&expression).expect("a string");
-        let _ = write!(rules, "      - {{record: \"panel:{index}\", expr: {one}}}\n");
+        let _ = writeln!(rules, "      - {{record: \"panel:{index}\", expr: {one}}}");
     }
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("dashboard.rules.yml");

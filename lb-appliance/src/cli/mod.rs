@@ -1,6 +1,7 @@
 //! The subcommands, one file each, and what they share: exit codes and the way to a configuration.
 
 pub mod backend;
+pub mod backend_setup;
 pub mod bench;
 pub mod check;
 pub mod completions;

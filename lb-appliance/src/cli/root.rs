@@ -62,6 +62,8 @@ pub enum Command {
     Healthcheck(super::healthcheck::HealthcheckArgs),
     /// Examine this host: what stands in the way of good forwarding, and the command that mends it
     Doctor(super::doctor::DoctorArgs),
+    /// Print, or do, what a backend host needs for its pool
+    BackendSetup(super::backend_setup::BackendSetupArgs),
     /// Write a commented starter configuration from the hardware and addresses of this host
     Init(super::init::InitArgs),
     /// Print the JSON Schema of the configuration, for editors and pipelines
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::LogLevel(arguments) => super::log_level::log_level(&arguments),
         Command::Healthcheck(arguments) => super::healthcheck::healthcheck(&arguments),
         Command::Doctor(arguments) => super::doctor::run(&arguments),
+        Command::BackendSetup(arguments) => super::backend_setup::run(&arguments),
         Command::Init(arguments) => super::init::run(&arguments),
         Command::Schema(arguments) => super::schema::run(&arguments),
         Command::Completions(arguments) => super::completions::run(&arguments),

@@ -17,6 +17,7 @@ mod privileges;
 pub use device::Device;
 pub use host::Host;
 pub use inventory::{Nic, nics};
+pub(crate) use network::overhead;
 
 use serde::Serialize;
 

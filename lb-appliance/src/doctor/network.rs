@@ -141,7 +141,7 @@ fn forwarding(host: &Host, findings: &mut Findings) {
 }
 
 /// Bytes that an encapsulation adds between the outer Ethernet header and the client's packet.
-fn overhead(encap: Encap, outer_is_ipv6: bool, has_inner_frame: bool) -> u16 {
+pub(crate) fn overhead(encap: Encap, outer_is_ipv6: bool, has_inner_frame: bool) -> u16 {
     let ip = if outer_is_ipv6 { 40 } else { 20 };
     match encap {
         Encap::L2Dsr => 0,

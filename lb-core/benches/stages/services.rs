@@ -4,6 +4,7 @@ use crate::traffic::{BACKENDS, Numbers};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use lb_core::maglev::{MaglevSeed, MaglevTable, Member};
 use lb_core::service::ServiceTable;
+use lb_core::service::layers::Ports;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -26,7 +27,7 @@ fn vips(criterion: &mut Criterion) {
     for count in [1u32, 10, 100, 1_000, 10_000] {
         let mut table = ServiceTable::with_capacity(count as usize);
         for index in 0..count {
-            table.insert(vip(index), Some(443), 6, index as u16).expect("each address once");
+            table.insert(vip(index).into(), Ports::One(443), 6, index as u16).expect("each address once");
         }
         let mut numbers = Numbers(21);
         let asked: Vec<IpAddr> = (0..ASKED).map(|_| vip(numbers.next() as u32 % count)).collect();

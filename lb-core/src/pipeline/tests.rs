@@ -24,8 +24,7 @@ use crate::packet::Frame;
 use crate::reason::{AnswerReason, PuntReason};
 use crate::sample::{OUR_MAC, Sample};
 use crate::spec::{
-    BackendSpec, BackendState, Budget, Egress, GueVariant, Mode, PoolSpec, Portless, ServiceSpec, Signals,
-    Spec,
+    BackendSpec, BackendState, Budget, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Signals, Spec,
 };
 use crate::verdict::RecordIndex;
 use std::net::IpAddr;

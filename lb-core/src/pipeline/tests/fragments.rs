@@ -25,7 +25,7 @@ fn cut(sample: &Sample, size: usize, id: u16) -> Vec<Vec<u8>> {
             header.extend([next, 0, word[0], word[1], 0, 0]);
             header.extend(id.to_be_bytes());
         } else {
-            let word = offset as u16 / 8 | u16::from(more) << 13;
+            let word = (offset as u16 / 8) | (u16::from(more) << 13);
             let total = (header_len + part.len()) as u16;
             header[2..4].copy_from_slice(&total.to_be_bytes());
             header[4..6].copy_from_slice(&id.to_be_bytes());

@@ -122,7 +122,8 @@ fn without_sessions_every_kind_is_a_pure_function_and_keeps_nothing() {
         (service.ports, service.ranges) = (vec![], vec![(443, 443)]);
         service.selection.slices = vec![slice(7)];
     };
-    let kinds: [(&str, &dyn Fn(&mut ServiceSpec)); 7] = [
+    type Change<'a> = &'a dyn Fn(&mut ServiceSpec);
+    let kinds: [(&str, Change<'_>); 7] = [
         ("single addresses and ports", &|_| {}),
         ("prefixes", &|service| {
             service.addresses =
