@@ -14,7 +14,7 @@ ARG CRATES_IMAGE=scratch
 FROM ${RUST_IMAGE} AS toolchain
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ca-certificates gcc libc6-dev libclang-dev libdpdk-dev libibverbs-dev pkg-config \
+        ca-certificates gcc libc6-dev libclang-dev libdpdk-dev libibverbs-dev llvm pkg-config \
  && rm -rf /var/lib/apt/lists/* \
  && mkdir -p /usr/local/cargo/registry
 ENV CARGO_HOME=/usr/local/cargo
@@ -29,12 +29,14 @@ COPY . .
 # One target folder for both variants: they differ in the last link only.
 FROM source AS build-ci
 ARG PROFILE=release
+ARG REVISION=unknown
 RUN --mount=type=cache,target=/src/target,id=guideway-target,sharing=locked \
     --mount=type=cache,target=/usr/local/cargo/registry,id=guideway-registry,from=crates,source=/usr/local/cargo/registry,sharing=locked \
     deploy/docker/build 1 "${PROFILE}" /out
 
 FROM source AS build-full
 ARG PROFILE=release
+ARG REVISION=unknown
 RUN --mount=type=cache,target=/src/target,id=guideway-target,sharing=locked \
     --mount=type=cache,target=/usr/local/cargo/registry,id=guideway-registry,from=crates,source=/usr/local/cargo/registry,sharing=locked \
     deploy/docker/build full "${PROFILE}" /out

@@ -1,6 +1,9 @@
 # A Docker engine for scripts/docker-test, and base images where no registry can be reached.
 # Sourced, never run; needs say.sh and packages.sh. DOCKER_DIR is where an engine of ours keeps everything.
 
+# GiB: an engine, both base images, and a build of each target.
+readonly DOCKER_ROOM=10
+
 # docker_up DIR: uses the engine that answers, or starts one with files of its own in DIR. Sets DOCKER and COMPOSE; false
 # with the reason in DOCKER_WHY when none can run here.
 docker_up() {
@@ -26,12 +29,28 @@ docker_engine_start() {
 		return 1
 	}
 	mkdir -p "$DOCKER_DIR"
+	local free
+	free=$(df --output=avail --block-size=1G "$DOCKER_DIR" | tail -n 1)
+	((free >= DOCKER_ROOM)) || {
+		DOCKER_WHY="$DOCKER_DIR has $((free)) GiB free and base images, crates and the build take $DOCKER_ROOM; free some, or set GUIDEWAY_DOCKER_DIR to another folder"
+		return 1
+	}
+	# One run at a time: the end of one removes the files of the other.
+	exec {DOCKER_LOCK}>"$DOCKER_DIR/lock"
+	flock -n "$DOCKER_LOCK" || {
+		DOCKER_WHY="another run has its engine in $DOCKER_DIR; wait for it, or set GUIDEWAY_DOCKER_DIR to another folder"
+		return 1
+	}
 	export DOCKER_HOST=unix://$DOCKER_DIR/docker.sock
 	# The client of the same package: another one on the path may want a plugin for builds.
 	[[ ! -x /usr/bin/docker ]] || DOCKER=(/usr/bin/docker)
+	! timeout 5 "${DOCKER[@]}" info >/dev/null 2>&1 || {
+		DOCKER_WHY="an engine that an earlier run has left behind answers there; end it: kill $(cat "$DOCKER_DIR/pid")"
+		return 1
+	}
 	dockerd --data-root "$DOCKER_DIR/data" --exec-root "$DOCKER_DIR/exec" --pidfile "$DOCKER_DIR/pid" --host "$DOCKER_HOST" \
 		--bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false --userland-proxy=false \
-		>"$DOCKER_DIR/log" 2>&1 </dev/null &
+		>"$DOCKER_DIR/log" 2>&1 </dev/null {DOCKER_LOCK}>&- &
 	DOCKER_PID=$!
 	local _
 	for _ in {1..150}; do
@@ -55,13 +74,18 @@ docker_down() {
 		kill -0 "$DOCKER_PID" 2>/dev/null || break
 		sleep 0.2
 	done
-	kill -KILL "$DOCKER_PID" 2>/dev/null || true
+	# An engine that had to be killed leaves its containerd behind.
+	if kill -KILL "$DOCKER_PID" 2>/dev/null; then
+		[[ ! -f $DOCKER_DIR/exec/containerd/containerd.pid ]] || kill -KILL "$(<"$DOCKER_DIR/exec/containerd/containerd.pid")" 2>/dev/null || true
+	fi
 	wait "$DOCKER_PID" 2>/dev/null || true
 	DOCKER_PID=''
 	if [[ ${1:-} == keep ]]; then
 		say "    kept for the next run: $DOCKER_DIR"
 	elif ! grep -q " $DOCKER_DIR/" /proc/self/mounts; then
-		rm -rf "$DOCKER_DIR"
+		# What the engine made, and nothing that somebody else keeps in a folder that was named by hand.
+		rm -rf "$DOCKER_DIR"/{data,exec,log,pid,docker.sock,lock}
+		rmdir "$DOCKER_DIR" 2>/dev/null || say_bad "    $DOCKER_DIR has other files: it stays"
 	else
 		say_bad "    something is still mounted in $DOCKER_DIR: it stays"
 	fi

@@ -18,7 +18,7 @@ PACKAGES_KERNEL=(user-mode-linux kmod)
 PACKAGES_PACKAGE=(dpkg-dev llvm jq python3-venv clang libbpf-dev)
 PACKAGES_PACKAGE_TEST=(debootstrap lintian)
 # Container image: an engine, compose, base images without a registry, what looks at the result.
-PACKAGES_DOCKER=(docker.io docker-compose debootstrap curl jq iproute2 ca-certificates)
+PACKAGES_DOCKER=(docker.io docker-compose debootstrap curl jq iproute2 ca-certificates binutils)
 # Plots of the scaling benchmark.
 PACKAGES_PLOT=(gnuplot-nox jq)
 

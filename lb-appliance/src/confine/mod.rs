@@ -176,6 +176,8 @@ mod tests {
             ),
             ["cap_net_admin", "cap_sys_admin", "cap_ipc_lock"]
         );
+        let punt = "{name: p, device: \"0000:3b:00.0\", punt: gw-p, addresses: [10.0.0.2/24]}";
+        assert_eq!(kept_names(punt), ["cap_net_admin", "cap_ipc_lock"]);
     }
 
     #[test]
