@@ -61,11 +61,10 @@ impl<'f> Error<'f> {
             (head[9], usize::from(head[0] & 15) * 4, usize::from(be16(ip, 2)?), head[1], head[8])
         };
         let message = ip.get(header..len)?;
-        let is_error = match (is_v6, protocol, *message.first()?) {
-            (false, PROTOCOL_ICMP, 3 | 11 | 12) => true,
-            (true, PROTOCOL_ICMPV6, 1..=4) => true,
-            _ => false,
-        };
+        let is_error = matches!(
+            (is_v6, protocol, *message.first()?),
+            (false, PROTOCOL_ICMP, 3 | 11 | 12) | (true, PROTOCOL_ICMPV6, 1..=4)
+        );
         if !is_error || !is_sound(ip, message, is_v6) {
             return None;
         }
@@ -158,7 +157,7 @@ impl<'f> Error<'f> {
     }
 
     fn write_quoted_header(&self, old: &[u8], about: &Tuple, header: &mut [u8]) -> Option<()> {
-        let l4 = u16::from(self.quoted.l4_offset);
+        let l4 = self.quoted.l4_offset;
         let protocol = about.protocol;
         match (self.is_v6, about.is_v6) {
             (false, false) => {

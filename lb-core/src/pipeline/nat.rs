@@ -122,7 +122,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let done = match self.seen(at, headers) {
             // What has no ports, or is no TCP or UDP, cannot be told apart on its way back.
             Some(_) if !matches!(key.protocol, PROTOCOL_TCP | PROTOCOL_UDP) => Err(DropReason::Unsupported),
-            Some(seen) => self.to_backend(isa, at, headers, (service, key), &seen),
+            Some(seen) => self.toward_backend(isa, at, headers, (service, key), &seen),
             None => Err(DropReason::Malformed),
         };
         if let Err(reason) = done {
@@ -130,7 +130,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         }
     }
 
-    fn to_backend<I: Isa>(
+    fn toward_backend<I: Isa>(
         &mut self,
         isa: I,
         at: usize,
@@ -263,13 +263,13 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             return false;
         };
         let service = self.stage.nat.sessions.get(index).service;
-        if let Err(reason) = self.to_client(at, headers, index, &seen) {
+        if let Err(reason) = self.toward_client(at, headers, index, &seen) {
             self.drop_served(at, reason, Some(usize::from(service)));
         }
         true
     }
 
-    fn to_client(
+    fn toward_client(
         &mut self,
         at: usize,
         headers: &Headers,

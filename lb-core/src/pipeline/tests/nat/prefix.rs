@@ -58,7 +58,7 @@ impl Ends {
         header.truncate(len);
         let got = vec![None; len + data.len()];
         let mut ends = Self { lab, client, backend, header, data, got, acknowledged: 0 };
-        let syn_ack = ends.from_backend(SYN | ACK, CLIENT_ISN.wrapping_add(1), &[2, 4, 5, 0xb4]);
+        let syn_ack = ends.backend_sends(SYN | ACK, CLIENT_ISN.wrapping_add(1), &[2, 4, 5, 0xb4]);
         assert_eq!(u32_at(&syn_ack.segment, 8), CLIENT_ISN.wrapping_add(1));
         assert_eq!(
             syn_ack.segment[20..24],
@@ -68,7 +68,7 @@ impl Ends {
         ends
     }
 
-    fn from_backend(&mut self, flags: u8, acknowledged: u32, options: &[u8]) -> Read {
+    fn backend_sends(&mut self, flags: u8, acknowledged: u32, options: &[u8]) -> Read {
         let sequence = if flags & SYN != 0 { BACKEND_ISN } else { BACKEND_ISN + 1 };
         let ends = (self.backend.0.as_str(), self.backend.1.as_str());
         let frame = segment(ends, flags, (sequence, acknowledged), options, &[]);
@@ -78,10 +78,10 @@ impl Ends {
     }
 
     /// The client sends a part of its data; `arrives` says whether the backend gets it.
-    fn from_client(&mut self, from: usize, to: usize, arrives: bool) {
+    fn client_sends(&mut self, from: usize, to: usize, arrives: bool) {
         let sequence = CLIENT_ISN.wrapping_add(1).wrapping_add(from as u32);
         let ends = (self.client.0.as_str(), self.client.1.as_str());
-        let frame = segment(ends, ACK, (sequence, BACKEND_ISN + 1), &[], &self.data[from..to].to_vec());
+        let frame = segment(ends, ACK, (sequence, BACKEND_ISN + 1), &[], &self.data[from..to]);
         let (verdict, frame) = self.lab.burst(&[frame]).remove(0);
         assert!(matches!(verdict, Verdict::Forward(_)), "{verdict:?}");
         if !arrives {
@@ -106,7 +106,7 @@ impl Ends {
             options.extend([1, 1, 5, 10]);
             options.extend([left, right].map(|edge| start.wrapping_add(edge as u32).to_be_bytes()).concat());
         }
-        let heard = self.from_backend(ACK, start.wrapping_add(has as u32), &options);
+        let heard = self.backend_sends(ACK, start.wrapping_add(has as u32), &options);
         let acknowledged = u32_at(&heard.segment, 8).wrapping_sub(start);
         assert!(acknowledged as usize <= self.data.len(), "nothing that was not sent is acknowledged");
         assert_eq!(acknowledged as usize, has.saturating_sub(self.header.len()));
@@ -145,22 +145,22 @@ proptest! {
         let mut ends = Ends::open(vip, client, backends, data);
         // The bare acknowledgement of the handshake carries the header already.
         let (first, ..) = *steps.first().unwrap_or(&(1, 1, true, true));
-        ends.from_client(0, 0, first.is_multiple_of(2));
+        ends.client_sends(0, 0, first.is_multiple_of(2));
         for (at, len, arrives, acknowledges) in steps {
             // Anything from what is not yet acknowledged on.
             let left = ends.data.len() - ends.acknowledged as usize;
             let from = ends.acknowledged as usize + usize::from(at) % (left + 1);
             let to = (from + len).min(ends.data.len());
-            ends.from_client(from, to, arrives);
+            ends.client_sends(from, to, arrives);
             if acknowledges {
                 ends.acknowledge(arrives);
             }
         }
         // A client sends again what it has not heard of, until it has; and a bare acknowledgement for what is answered.
-        ends.from_client(0, 0, true);
+        ends.client_sends(0, 0, true);
         while (ends.acknowledged as usize) < ends.data.len() {
             let from = ends.acknowledged as usize;
-            ends.from_client(from, (from + 50).min(ends.data.len()), true);
+            ends.client_sends(from, (from + 50).min(ends.data.len()), true);
             ends.acknowledge(true);
         }
         let got: Vec<u8> = ends.got.iter().map(|byte| byte.unwrap_or(0)).collect();
