@@ -109,7 +109,8 @@ pub(crate) fn apply_untagged<'t, P: Packet>(
             decrement_ttl(frame.get_mut(usize::from(headers.l3_offset)..)?, headers.is_v6)?;
             frame.first_chunk_mut::<12>()?.copy_from_slice(record.template.first_chunk::<12>()?);
         }
-        Kind::Composed => composed::apply(packet, headers, hash, record, tail())?,
+        // Copies, so that the common edits need not have these in memory.
+        Kind::Composed => composed::apply(packet, &{ *headers }, &{ *hash }, record, tail())?,
     }
     Some(())
 }
