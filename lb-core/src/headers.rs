@@ -21,7 +21,7 @@ pub use portless::{Fragment, Portless};
 /// 802.1Q and 802.1ad tags accepted in one frame.
 const VLAN_TAGS_MAX: usize = 2;
 /// IPv6 extension headers walked before a packet is given up as unsupported (RFC 8504 section 5.3).
-const EXTENSIONS_MAX: usize = 8;
+pub(crate) const EXTENSIONS_MAX: usize = 8;
 
 /// What is known of a packet with a flow after parsing. Offsets are in bytes from the start of the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,13 +6,11 @@
 //! boxes on the way change what they touch (RFC 5508 section 4).
 
 use crate::flow::FlowKey;
+use crate::headers::EXTENSIONS_MAX;
 use crate::wire::{
     IPV4_LEN, IPV6_LEN, NEXT_AUTHENTICATION, NEXT_DESTINATION, NEXT_FRAGMENT, NEXT_HOP_BY_HOP, NEXT_ROUTING,
     PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, be16,
 };
-
-/// IPv6 extension headers walked at most, as in the parser of packets.
-const EXTENSIONS_MAX: usize = 8;
 
 /// What a quote tells. Offsets are in bytes from the start of the quoted IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

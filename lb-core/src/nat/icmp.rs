@@ -7,12 +7,11 @@
 use super::translate64::{write_v4, write_v6};
 use super::tuple::Tuple;
 use crate::checksum;
+use crate::headers::{Headers, Portless};
 use crate::icmp::quote::{Quote, quoted};
-use crate::wire::{IPV4_LEN, IPV6_LEN, PROTOCOL_TCP, PROTOCOL_UDP, be16};
+use crate::wire::{IPV4_LEN, IPV6_LEN, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, be16};
 use std::net::IpAddr;
 
-const PROTOCOL_ICMP: u8 = 1;
-const PROTOCOL_ICMPV6: u8 = 58;
 const ICMP_LEN: usize = 8;
 /// Longest datagram that is written: no path of IPv6 is narrower (RFC 4443 section 2.4), and nobody needs more.
 pub(crate) const ERROR_LEN_MAX: usize = 1_280;
@@ -39,42 +38,26 @@ pub(crate) struct Error<'f> {
 }
 
 impl<'f> Error<'f> {
-    /// Reads a frame whose IP header has been checked; `None` if it is no error about a TCP or UDP flow, or its
-    /// checksum is wrong: it is written anew, and must not become right by that.
-    pub(crate) fn parse(frame: &'f [u8]) -> Option<Self> {
-        let mut l3 = 14;
-        while matches!(be16(frame, l3 - 2)?, 0x8100 | 0x88a8) {
-            l3 += 4;
-        }
+    /// Reads the ICMP message of a frame, as the parser has found it; `None` if it is no error about a TCP or UDP flow,
+    /// or its checksum is wrong: it is written anew, and must not become right by that.
+    pub(crate) fn parse(frame: &'f [u8], found: &Portless) -> Option<Self> {
+        let Headers { ip_len, l4_offset, l3_offset, ttl, is_v6, .. } = found.headers;
+        let (l3, header) = (usize::from(l3_offset), usize::from(l4_offset) - usize::from(l3_offset));
         let ip = frame.get(l3..)?;
-        let is_v6 = match be16(frame, l3 - 2)? {
-            0x0800 => false,
-            0x86dd => true,
-            _ => return None,
-        };
-        let (protocol, header, len, tos, ttl) = if is_v6 {
-            let head = ip.first_chunk::<IPV6_LEN>()?;
-            let len = IPV6_LEN + usize::from(be16(ip, 4)?);
-            (head[6], IPV6_LEN, len, head[0] << 4 | head[1] >> 4, head[7])
-        } else {
-            let head = ip.first_chunk::<IPV4_LEN>()?;
-            (head[9], usize::from(head[0] & 15) * 4, usize::from(be16(ip, 2)?), head[1], head[8])
-        };
-        let message = ip.get(header..len)?;
-        let is_error = matches!(
-            (is_v6, protocol, *message.first()?),
-            (false, PROTOCOL_ICMP, 3 | 11 | 12) | (true, PROTOCOL_ICMPV6, 1..=4)
-        );
-        if !is_error || !is_sound(ip, message, is_v6) {
+        let message = ip.get(header..usize::from(ip_len))?;
+        let is_error = matches!((is_v6, *message.first()?), (false, 3 | 11 | 12) | (true, 1..=4));
+        // Extension headers would not survive the new header.
+        let has_extensions = is_v6 && header != IPV6_LEN;
+        if !is_error || has_extensions || !is_sound(ip, message, is_v6) {
             return None;
         }
+        let tos = if is_v6 { ip[0] << 4 | ip[1] >> 4 } else { ip[1] };
         let quote = quoted(message, is_v6)?;
         let quoted = Quote::parse(quote).filter(|quote| quote.is_v6 == is_v6)?;
         if !matches!(quoted.key.protocol, PROTOCOL_TCP | PROTOCOL_UDP) {
             return None;
         }
-        let (source, _) = crate::flow::FlowKey::addresses(ip, is_v6)?;
-        Some(Self { l3, source, message, quote, quoted, tos, ttl, is_v6 })
+        Some(Self { l3, source: found.source, message, quote, quoted, tos, ttl, is_v6 })
     }
 
     /// The sequence number in the quote, if it is TCP and reaches that far.

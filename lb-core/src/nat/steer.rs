@@ -20,7 +20,7 @@ pub fn worker_of(tables: &Tables, secret: [u64; 2], workers: usize, frame: &[u8]
     let sent = match parse(frame, PortFilter::ANY) {
         Ok((_, key)) => key,
         // An error goes where the answer to what it quotes would go.
-        Err(NoFlow::Icmp(_)) => Error::parse(frame)?.quoted.answered_flow(),
+        Err(NoFlow::Icmp(message)) => Error::parse(frame, &message)?.quoted.answered_flow(),
         Err(_) => return None,
     };
     worker_of_flow(tables, secret, workers, &sent)

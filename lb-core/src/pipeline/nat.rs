@@ -3,12 +3,13 @@
 //! No loop comes here. What a client sends arrives because its service is special; what a backend answers, because no
 //! service has its destination. Both find their session by their full tuple.
 
+use super::rest::opens;
 use super::{Burst, Pipeline};
 use crate::clock::Tick;
 use crate::conn::Line;
 use crate::counters::WorkerCounters;
 use crate::flow::FlowKey;
-use crate::headers::Headers;
+use crate::headers::{Headers, Portless};
 use crate::hw::Isa;
 use crate::nat::icmp::{ERROR_LEN_MAX, Error};
 use crate::nat::rewrite::{self, Change, Insertion};
@@ -318,11 +319,6 @@ fn is_served(tables: &Tables, session: &Session) -> bool {
     alive && backend.is_some_and(|backend| backend.address == session.backward.source_ip())
 }
 
-/// A packet that opens a TCP connection.
-fn opens(headers: &Headers) -> bool {
-    headers.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN
-}
-
 /// True if a TCP segment without a session may make one. In full NAT only a SYN: the backend knows nothing of the local
 /// port that it would get. In NAT the ports stay, so that connections survive a restart; but not their last packets.
 fn may_open(headers: &Headers, backend: &NatBackend, seen: &Seen) -> bool {
@@ -390,12 +386,12 @@ fn dress(
 impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// An error about a translated flow, from either side. False if it is none, or about no session: somebody else's.
     #[cold]
-    pub(super) fn translate_error(&mut self, at: usize) -> bool {
+    pub(super) fn translate_error(&mut self, at: usize, message: &Portless) -> bool {
         if self.tables.nat().is_none() {
             return false;
         }
         let Some(frame) = self.packets.get(at).map(|packet| packet.frame()) else { return false };
-        let Some(error) = Error::parse(frame) else { return false };
+        let Some(error) = Error::parse(frame, message) else { return false };
         let sessions = &self.stage.nat.sessions;
         // What was sent to the backend is quoted by its side, what was sent to the client by the client's.
         let about = Tuple::of(&error.quoted.key).reversed();

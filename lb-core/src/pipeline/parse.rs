@@ -123,7 +123,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             Err(NoFlow::Punt(reason)) => self.stage.verdicts[at] = Verdict::Punt(reason),
             Err(NoFlow::Fragment(fragment)) => self.fragment(level, at, &fragment),
             // Errors about translated flows come to local addresses, too, and from backends about what they were sent.
-            Err(NoFlow::Icmp(_)) if self.translate_error(at) => {}
+            Err(NoFlow::Icmp(message)) if self.translate_error(at, &message) => {}
             Err(NoFlow::Icmp(message)) => self.icmp(level, at, &message),
         }
     }

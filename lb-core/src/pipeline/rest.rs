@@ -16,7 +16,7 @@ use std::ops::DerefMut;
 
 /// A packet that opens a TCP connection: it must not follow the entry of an earlier one.
 #[inline(always)]
-fn opens(headers: &Headers) -> bool {
+pub(super) fn opens(headers: &Headers) -> bool {
     headers.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN
 }
 

@@ -1,6 +1,7 @@
 //! Translated services: there and back, what is refused and why, and that sessions are counted as they come and go.
 
 mod errors;
+mod portless;
 mod prefix;
 
 use super::*;
