@@ -130,8 +130,8 @@ impl Session {
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new("nsenter");
         let target = self.holder.pid().to_string();
-        command.args(["--target", &target, "--mount", "--net", "env"]);
-        // Entering a mount namespace leads to its root.
+        // Entering a mount namespace leads to its root, which is not ours in a chroot: the holder's root is named too.
+        command.args(["--target", &target, "--mount", "--net", "--root", "env"]);
         command
             .arg(format!("--chdir={}", repository().display()))
             .args(["bash", "-euo", "pipefail", "-c", commands]);
