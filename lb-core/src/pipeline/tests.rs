@@ -14,6 +14,7 @@ mod naive;
 mod nat;
 mod special;
 mod stories;
+mod traffic;
 mod twin;
 
 use super::*;
@@ -136,6 +137,11 @@ fn backend_of(spec: &Spec, record: RecordIndex) -> &BackendSpec {
     let record = usize::from(record);
     let service = (0..spec.services.len()).find(|one| records_of(spec, *one).contains(&record)).unwrap();
     &spec.pools[spec.services[service].pool].backends[record - records_of(spec, service).start]
+}
+
+/// Does something that must not allocate.
+fn no_allocation<T>(action: impl FnOnce() -> T) -> T {
+    action()
 }
 
 /// One worker with its tables.
