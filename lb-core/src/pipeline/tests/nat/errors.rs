@@ -137,6 +137,29 @@ fn errors_of_the_clients_side_reach_the_backend_about_its_own_packet() {
     }
 }
 
+/// RFC 768: a UDP checksum that comes to zero is sent as all ones, and that is how its sender knows it.
+#[test]
+fn a_quoted_udp_checksum_of_zero_is_all_ones() {
+    for (mode, vip, network, backends, _) in cases() {
+        let mut lab = nat_lab(&[vip], backends, mode, PORTS, 64);
+        let with = |word: u16| {
+            Sample::udp(&text(&format!("{network}7"), 40_000), &text(vip, 53))
+                .with(|one| one.payload = word.to_be_bytes().to_vec())
+        };
+        // The word that makes up for all others.
+        let missing = read(&with(0).frame(), 14).segment;
+        let sample = with(u16::from_be_bytes([missing[6], missing[7]]));
+        let segment = read(&sample.frame(), 14).segment;
+        assert_eq!(segment[6..8], [0xff; 2]);
+        let (_, there) = lab.send(&sample);
+        let head = if there[12] == 8 { [3, 1, 0, 0, 0, 0, 0, 0] } else { [1, 0, 0, 0, 0, 0, 0, 0] };
+        let router = if there[12] == 8 { "10.9.9.9" } else { "2001:db8:99::9" };
+        let (verdict, frame) = sent(&mut lab, &error(router, &there[14..], head, 2000));
+        assert_eq!(verdict, Verdict::Return(CLIENT_PORT));
+        assert_eq!(proved_quote(&opened(&frame).4).segment, segment);
+    }
+}
+
 #[test]
 fn what_is_no_error_of_ours_is_not_touched() {
     let (vip, client) = ("203.0.113.10", "198.51.100.7");
