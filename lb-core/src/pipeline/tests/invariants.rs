@@ -259,9 +259,9 @@ impl Run {
         });
         for ready in ready.chunks(BURST_MAX) {
             let mut packets: Vec<Frame> = ready.iter().map(|sent| Frame::new(&sent.frame)).collect();
-            let (lab, tables) = (&mut self.lab.pipeline, &self.lab.tables);
-            let verdicts =
-                no_allocation(|| lab.process_held(tables, OURS, self.lab.now, &mut packets).to_vec());
+            let (pipeline, tables, now) = (&mut self.lab.pipeline, &self.lab.tables, self.lab.now);
+            let slots = &mut packets[..];
+            let verdicts = no_allocation(move || pipeline.process_held(tables, OURS, now, slots)).to_vec();
             let nothing = expected::OfBurst::default();
             for (sent, (verdict, packet)) in ready.iter().zip(verdicts.into_iter().zip(packets)) {
                 self.ends[Fate::Hold as usize] -= 1;
