@@ -64,7 +64,7 @@ impl<'a> Explainer<'a> {
             self.pipeline.enter_flow(self.tables, &key, (entry.record, entry.class), now);
         }
         let mut packets = [Frame::new(&frame::of(flow))];
-        let verdict = self.pipeline.process(self.tables, PortFilter::ANY, now, &mut packets)[0];
+        let verdict = self.pipeline.process(self.tables, &PortFilter::ANY, now, &mut packets)[0];
         self.pipeline.delete_flow(self.tables, &key, now);
 
         let service = self.tables.service(key.destination, key.destination_port, key.protocol);

@@ -39,7 +39,7 @@ impl Replay {
                 continue;
             }
             let mut frames = [one.frame];
-            let verdict = self.pipeline.process_held(&self.tables, PortFilter::ANY, now, &mut frames)[0];
+            let verdict = self.pipeline.process_held(&self.tables, &PortFilter::ANY, now, &mut frames)[0];
             self.settle((one.n, stamp), verdict, frames[0].frame(), sink, json)?;
         }
         Ok(())

@@ -194,18 +194,66 @@ pub(crate) fn headers_of_hit(size: Size, is_v6: bool) -> Headers {
     }
 }
 
-/// Destination address and port, in host order, and protocol of a plain IPv4 packet.
-#[inline(always)]
-pub(crate) fn target_v4(frame: &[u8]) -> Option<(u32, u16, u8)> {
-    let head = frame.first_chunk::<V4_LEN>()?;
-    let port = u16::from_be_bytes(*bytes(head, L4_V4 + 2));
-    Some((u32::from_be_bytes(*bytes(head, 30)), port, head[23]))
+/// Where a plain IPv4 packet goes: destination address and port, and protocol, as they stand in the frame, because they
+/// are mostly compared with those of the packet before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TargetV4(u64);
+
+impl TargetV4 {
+    /// `None` for a frame that is too short to be plain.
+    #[inline(always)]
+    pub(crate) fn of(frame: &[u8]) -> Option<Self> {
+        let head = frame.first_chunk::<V4_LEN>()?;
+        // Address, source port, destination port; the protocol takes the place of the source port.
+        let word = u64::from_le_bytes(*bytes(head, 30));
+        Some(Self(word & 0xffff_0000_ffff_ffff | u64::from(head[23]) << 32))
+    }
+
+    /// Destination address, in host order.
+    pub(crate) fn address(self) -> u32 {
+        (self.0 as u32).swap_bytes()
+    }
+
+    /// Destination port, in host order.
+    pub(crate) fn port(self) -> u16 {
+        ((self.0 >> 48) as u16).swap_bytes()
+    }
+
+    /// Protocol number.
+    pub(crate) fn protocol(self) -> u8 {
+        (self.0 >> 32) as u8
+    }
 }
 
-/// Destination address and port, in host order, and protocol of a plain IPv6 packet.
-#[inline(always)]
-pub(crate) fn target_v6(frame: &[u8]) -> Option<(u128, u16, u8)> {
-    let head = frame.first_chunk::<V6_LEN>()?;
-    let port = u16::from_be_bytes(*bytes(head, L4_V6 + 2));
-    Some((u128::from_be_bytes(*bytes(head, 38)), port, head[20]))
+/// The same of a plain IPv6 packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TargetV6 {
+    address: u128,
+    rest: u32,
+}
+
+impl TargetV6 {
+    /// `None` for a frame that is too short to be plain.
+    #[inline(always)]
+    pub(crate) fn of(frame: &[u8]) -> Option<Self> {
+        let head = frame.first_chunk::<V6_LEN>()?;
+        let port = u16::from_le_bytes(*bytes(head, L4_V6 + 2));
+        let rest = u32::from(port) << 16 | u32::from(head[20]);
+        Some(Self { address: u128::from_le_bytes(*bytes(head, 38)), rest })
+    }
+
+    /// Destination address, in host order.
+    pub(crate) fn address(self) -> u128 {
+        self.address.swap_bytes()
+    }
+
+    /// Destination port, in host order.
+    pub(crate) fn port(self) -> u16 {
+        ((self.rest >> 16) as u16).swap_bytes()
+    }
+
+    /// Protocol number.
+    pub(crate) fn protocol(self) -> u8 {
+        self.rest as u8
+    }
 }

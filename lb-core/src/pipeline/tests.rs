@@ -161,7 +161,7 @@ impl Lab {
     /// Sends frames in one burst; what became of each, and the bytes that are left of it.
     fn burst(&mut self, frames: &[Vec<u8>]) -> Vec<(Verdict, Vec<u8>)> {
         let mut packets: Vec<Frame> = frames.iter().map(|frame| Frame::new(frame)).collect();
-        let verdicts = self.pipeline.process(&self.tables, OURS, self.now, &mut packets).to_vec();
+        let verdicts = self.pipeline.process(&self.tables, &OURS, self.now, &mut packets).to_vec();
         verdicts
             .into_iter()
             .zip(packets)

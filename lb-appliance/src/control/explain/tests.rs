@@ -81,7 +81,7 @@ fn a_hundred_thousand_explanations_agree_with_the_pipeline_that_has_the_entry() 
         let entry = found.map(|view| Entry { record: view.record, class: view.class });
         let explanation = explainer.explain(flow, entry);
         let mut packets = [Frame::new(&frame::of(flow))];
-        let verdict = pipeline.process(&tables, PortFilter::ANY, now, &mut packets)[0];
+        let verdict = pipeline.process(&tables, &PortFilter::ANY, now, &mut packets)[0];
         assert_eq!(explanation.verdict, verdict.name(), "{flow:?} {entry:?}");
         assert_eq!(explanation.reason.as_deref(), verdict.reason());
         let backend = match verdict {
