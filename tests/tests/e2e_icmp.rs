@@ -2,8 +2,8 @@
 //!
 //! Promises kept here: with 1500 bytes everywhere a POST of full-size segments arrives, because the client's kernel takes our
 //! Fragmentation Needed or Packet Too Big and remembers the MTU; a ping to the VIP is answered, of 56 and of 4,000 bytes, by
-//! us and by a backend; a packet with no hop left is answered; fragments that come last first reach a server whole; and every
-//! packet is accounted for.
+//! us and by a backend; a packet with no hop left is answered; fragments that come last first reach a server whole; what no host
+//! can have sent ends here; and every packet is accounted for.
 
 use std::time::Duration;
 
@@ -122,11 +122,16 @@ fn scapy(lab: &Lab, script: &str) -> String {
     lab.namespace("client").run("/usr/bin/python3", &["-c", &script], LIMIT).expect_success("scapy")
 }
 
-fn last_hop_and_last_first() -> Result<(), Skip> {
-    let scapy_is_there = std::process::Command::new("/usr/bin/python3").args(["-c", "import scapy"]).status();
-    if !scapy_is_there.is_ok_and(|status| status.success()) {
-        return Err(Skip("scapy is not there: install it (Debian: apt-get install python3-scapy)".into()));
+fn require_scapy() -> Result<(), Skip> {
+    let found = std::process::Command::new("/usr/bin/python3").args(["-c", "import scapy"]).status();
+    match found {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(Skip("scapy is not there: install it (Debian: apt-get install python3-scapy)".into())),
     }
+}
+
+fn last_hop_and_last_first() -> Result<(), Skip> {
+    require_scapy()?;
     let (lab, balancer) = started(Encap::Ipip, Outer::V4, "")?;
     let told = scapy(
         &lab,
@@ -165,4 +170,42 @@ fn last_hop_and_last_first() -> Result<(), Skip> {
 #[test]
 fn a_last_hop_is_told_and_fragments_may_come_last_first() {
     unless(last_hop_and_last_first());
+}
+
+/// Packets forged on the client's wire, by scapy: none reaches a backend, and each is counted by name.
+fn martians() -> Result<(), Skip> {
+    require_scapy()?;
+    let (lab, balancer) = started(Encap::Ipip, Outer::V4, "")?;
+    scapy(
+        &lab,
+        &format!(
+            "def send(ip):\n\
+             \x20   sendp(Ether(dst='{BALANCER_MAC}')/ip, iface='eth0')\n\
+             for source in ['{VIP4}', '0.0.0.0', '127.0.0.1', '224.0.0.9', '240.1.2.3', '255.255.255.255']:\n\
+             \x20   send(IP(src=source, dst='{VIP4}')/TCP(sport=80, dport=80, flags='S'))\n\
+             for source in ['{VIP6}', '::', '::1', 'ff02::1']:\n\
+             \x20   send(IPv6(src=source, dst='{VIP6}')/TCP(sport=80, dport=80, flags='S'))\n\
+             send(IP(src='127.0.0.1', dst='{VIP4}')/ICMP(id=1, seq=1))\n\
+             send(IP(src='{VIP4}', dst='{VIP4}', flags='MF', id=7)/UDP(sport=80, dport=80)/Raw(bytes(64)))"
+        ),
+    );
+    let dropped = || {
+        let scrape = balancer.metrics_at_rest();
+        let drops = scrape.named("guideway_dropped_packets_total");
+        drops.filter(|one| one.labels["reason"] == "martian_source").map(|one| one.value).sum::<f64>()
+    };
+    assert!(wait_until(LIMIT, || dropped() >= 12.0), "{} of 12 are counted", dropped());
+    let scrape = balancer.metrics_at_rest();
+    assert_eq!(dropped(), 12.0);
+    assert_eq!(scrape.sum("guideway_backend_transmit_packets_total"), 0.0, "none went to a backend");
+    assert_eq!(scrape.sum("guideway_icmp_sent_total"), 0.0, "and nobody was told");
+    let answers = post(&lab, VIP4, POST_BYTES);
+    assert_eq!(answers.good(), 1, "a real client is served: {:?}", answers.failures);
+    balance_holds(&balancer);
+    Ok(())
+}
+
+#[test]
+fn what_no_host_can_have_sent_ends_here() {
+    unless(martians());
 }

@@ -5,6 +5,7 @@
 
 use super::Burst;
 use super::misses::Tally;
+use crate::address;
 use crate::clock::Tick;
 use crate::conn::Line;
 use crate::fragments::{HeldState, Noted, Piece};
@@ -48,6 +49,10 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             return;
         };
         let service_number = Some(usize::from(service));
+        if address::is_martian(fragment.datagram.source, destination) {
+            self.drop_served(at, DropReason::MartianSource, service_number);
+            return;
+        }
         if self.tables.portless(service).fragments == Fragments::Drop {
             self.drop_served(at, DropReason::Fragment, service_number);
             return;

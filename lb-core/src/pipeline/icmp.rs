@@ -4,6 +4,7 @@
 //! told anything that the RFCs forbid to tell; every message that we make is paid from a budget.
 
 use super::Burst;
+use crate::address;
 use crate::checksum;
 use crate::conn::Line;
 use crate::flow::FlowKey;
@@ -45,6 +46,10 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             }
             return;
         };
+        if address::is_martian(message.source, message.destination) {
+            self.drop_served(at, DropReason::MartianSource, Some(usize::from(service)));
+            return;
+        }
         match kind {
             Kind::Error | Kind::TooBig => self.error_about_flow(level, at, message, service),
             Kind::EchoRequest => self.echo(level, at, message, service),
@@ -138,7 +143,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// True if a packet comes from somebody who may be answered.
     fn may_answer(&self, at: usize, source: IpAddr, destination: IpAddr) -> bool {
         let station = self.packets.get(at).and_then(|packet| packet.frame().get(6).copied());
-        source != destination && build::may_answer(source) && station.is_some_and(|first| first & 1 == 0)
+        !address::is_martian(source, destination) && station.is_some_and(|first| first & 1 == 0)
     }
 
     /// Takes a message to `source` out of a budget, if there is any left.

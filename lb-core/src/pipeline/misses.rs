@@ -8,7 +8,7 @@ use super::forward::Forwarder;
 use super::set::Set;
 use crate::conn::{Class, ConnTable, Inserted, Line, Placed};
 use crate::counters::{RecordCounters, WorkerCounters};
-use crate::headers::plain;
+use crate::headers::plain::{TargetV4, TargetV6};
 use crate::hw::Isa;
 use crate::indexed::PLACES;
 use crate::packet::Packet;
@@ -74,18 +74,14 @@ impl Tally {
 /// The service of `target`, asked for only if it is not the target of the last one.
 #[inline(always)]
 fn remembered<T: Copy + PartialEq>(
-    last: &mut Option<(T, ServiceIndex)>,
+    last: &mut (T, ServiceIndex),
     target: T,
     find: impl FnOnce() -> Option<ServiceIndex>,
 ) -> Option<ServiceIndex> {
-    match *last {
-        Some((known, service)) if known == target => Some(service),
-        _ => {
-            let service = find()?;
-            *last = Some((target, service));
-            Some(service)
-        }
+    if last.0 != target {
+        *last = (target, find()?);
     }
+    Some(last.1)
 }
 
 /// Which flows have had a packet in this burst, roughly: what it has not seen was not there.
@@ -109,7 +105,8 @@ impl Seen {
 
 impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// Serves plain packets of one family that have no entry. Returns those that are to be served one by one: their
-    /// flow has got an entry meanwhile, by a packet before them in the same burst, or their service is special.
+    /// flow has got an entry meanwhile, by a packet before them in the same burst, their service is special, or no host
+    /// can have sent them.
     #[inline(always)]
     pub(super) fn serve<I: Isa>(&mut self, isa: I, misses: Set, is_v6: bool, tally: &mut Tally) -> Set {
         let (served, special) = self.find_services(misses, is_v6);
@@ -154,22 +151,34 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         again | special
     }
 
-    /// The packets that are for a VIP, those of special services apart; notes their services.
+    /// The packets that are for a VIP, those of special services and martians apart; notes their services.
     #[inline(always)]
     fn find_services(&mut self, misses: Set, is_v6: bool) -> (Set, Set) {
         let (tables, stage) = (self.tables, &mut *self.stage);
         let (mut served, mut special) = (Set::default(), Set::default());
         // Most new flows of a burst are for one VIP: a flood nearly always, a busy service often.
-        let (mut last_v4, mut last_v6) = (None, None);
+        let (mut last_v4, mut last_v6) = ((TargetV4::NONE, 0), (TargetV6::NONE, 0));
         for (at, packet) in misses.of(self.packets) {
             let found = if is_v6 {
-                plain::target_v6(packet.frame()).and_then(|target| {
-                    remembered(&mut last_v6, target, || tables.service_v6(target.0, target.1, target.2))
+                TargetV6::of(packet.frame()).map(|target| {
+                    remembered(&mut last_v6, target, || {
+                        let (address, port, protocol) = target.parts();
+                        tables.service_v6(address, port, protocol)
+                    })
                 })
             } else {
-                plain::target_v4(packet.frame()).and_then(|target| {
-                    remembered(&mut last_v4, target, || tables.service_v4(target.0, target.1, target.2))
+                TargetV4::of(packet.frame()).map(|target| {
+                    remembered(&mut last_v4, target, || {
+                        let (address, port, protocol) = target.parts();
+                        tables.service_v4(address, port, protocol)
+                    })
                 })
+            };
+            let Some(found) = found else {
+                cold_path();
+                // A martian: dropped there, if it is for a VIP.
+                special.add(at);
+                continue;
             };
             let Some(service) = found else {
                 cold_path();

@@ -10,6 +10,7 @@ mod fragments;
 mod golden;
 mod icmp;
 mod invariants;
+mod martians;
 mod naive;
 mod nat;
 mod special;
