@@ -209,3 +209,46 @@ fn martians() -> Result<(), Skip> {
 fn what_no_host_can_have_sent_ends_here() {
     unless(martians());
 }
+
+/// With `oversize: fragment` and a client that asks for no path MTU: what it sends without DF comes apart here, and a kernel
+/// behind the tunnel puts it together, pings and TCP alike.
+fn pieces() -> Result<(), Skip> {
+    let (lab, balancer) = started(Encap::Ipip, Outer::V4, "    icmp_echo: forward\n")?;
+    drop(balancer);
+    let text = std::fs::read_to_string(lab.folder().join("icmp.yaml")).expect("the configuration");
+    let wanted = text.replace("ipip: {}", "ipip: {oversize: fragment}");
+    assert!(wanted.contains("fragment"), "{text}");
+    let config = lab.folder().join("pieces.yaml");
+    std::fs::write(&config, wanted).expect("written");
+    let balancer = Balancer::start_with(&lab, &config)?;
+    let client = lab.namespace("client");
+    client.run("sysctl", &["-qw", "net.ipv4.ip_no_pmtu_disc=1"], LIMIT).expect_success("sysctl");
+    for (bytes, packets) in [("1472", 3.0), ("4000", 9.0)] {
+        let before = balancer.metrics_at_rest().sum("guideway_packets_fragmented_total");
+        let arguments = ["-n", "-M", "dont", "-c", "3", "-i", "0.2", "-W", "2", "-s", bytes, VIP4];
+        let finished = client.run("ping", &arguments, LIMIT);
+        assert!(finished.stdout.contains("3 received"), "{}{}", finished.stdout, finished.stderr);
+        // Of three fragments the last one fits.
+        let cut = balancer.metrics_at_rest().sum("guideway_packets_fragmented_total") - before;
+        assert_eq!(cut, if bytes == "1472" { packets } else { packets - 3.0 });
+    }
+    let answers = post(&lab, VIP4, POST_BYTES);
+    assert_eq!(answers.good(), 1, "POST without DF: {:?}", answers.failures);
+    let scrape = balancer.metrics_at_rest();
+    let cut = scrape.sum("guideway_packets_fragmented_total");
+    assert!(cut > 100.0, "the segments of the POST came apart: {cut}");
+    assert_eq!(scrape.sum("guideway_fragments_made_total"), 2.0 * cut);
+    assert_eq!(scrape.sum("guideway_icmp_sent_total"), 0.0, "nobody is told");
+    assert_eq!(learned_mtu(&lab, VIP4), None);
+    // With DF and over IPv6 senders are told as ever.
+    let answers = post(&lab, VIP6, POST_BYTES);
+    assert_eq!(answers.good(), 1, "POST over IPv6: {:?}", answers.failures);
+    assert_eq!(learned_mtu(&lab, VIP6), Some(1480));
+    balance_holds(&balancer);
+    Ok(())
+}
+
+#[test]
+fn a_kernel_puts_pieces_together() {
+    unless(pieces());
+}

@@ -168,12 +168,12 @@ impl<'a> Explainer<'a> {
 
     /// `entry` is one that may be followed.
     fn explain_verdict(&self, verdict: Verdict, entry: Option<Entry>, frame: &[u8], into: &mut Explanation) {
-        let Verdict::Forward(record) = verdict else {
+        let (Verdict::Forward(record) | Verdict::Split(record, _)) = verdict else {
             let help = match verdict {
                 Verdict::Drop(reason) => reason.help(),
                 Verdict::Punt(reason) => reason.help(),
                 Verdict::Answer(reason) => reason.help(),
-                Verdict::Forward(_) | Verdict::Return(_) | Verdict::Hold(_) => "",
+                Verdict::Forward(_) | Verdict::Split(..) | Verdict::Return(_) | Verdict::Hold(_) => "",
             };
             let reason = verdict.reason().unwrap_or_default();
             into.step("verdict", format!("{} ({reason}): {help}", verdict.name()));

@@ -140,7 +140,9 @@ fn a_source_that_no_host_has_is_said_to_be_one() {
         assert_eq!((told.verdict.as_str(), told.reason.as_deref()), ("drop", Some("martian_source")));
         let step = |stage: &str| told.steps.iter().find(|step| step.stage == stage).map(|step| &*step.result);
         assert!(step("source").is_some_and(|text| text.starts_with(sentence)), "{:?}", told.steps);
-        assert!(step("verdict").is_some_and(|text| text.starts_with("drop (martian_source): A packet to a VIP")));
+        assert!(
+            step("verdict").is_some_and(|text| text.starts_with("drop (martian_source): A packet to a VIP"))
+        );
         assert_eq!((step("maglev"), step("slice"), told.slot), (None, None, None), "nothing is chosen");
         assert!(told.vip.is_some());
     }
