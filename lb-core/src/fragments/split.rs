@@ -1,4 +1,4 @@
-//! An IPv4 datagram in pieces, as a router makes them (RFC 791 section 3.2, RFC 1812 sections 4.2.2.7 and 5.3.13.3).
+//! An IPv4 datagram in pieces, as a router makes them (RFC 791 section 3.2, RFC 1812 section 4.2.2.7).
 //!
 //! What must hold: the pieces put together are the datagram, byte for byte, but for the hop that follows; each fits; what was
 //! a fragment stays one, with its offset and its "more fragments"; nothing with DF comes apart. Pure: the pieces are written

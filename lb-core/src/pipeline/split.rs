@@ -1,5 +1,5 @@
 //! Packets of pools with `oversize: fragment` that do not fit their way out: taken apart before the outer headers go on, so
-//! that what is on the wire is whole (RFC 4459 section 3.3 is not needed of any backend).
+//! that outer packets are whole and no tunnel's end has to put any together (RFC 4459 section 3.4).
 //!
 //! The passes only give the verdict, because the pieces need buffers: the worker, who has some, asks for the pieces next.
 

@@ -18,7 +18,7 @@ fn long(source: u16, len: usize, has_df: bool) -> Frame {
 fn data(pieces: &[Frame]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (number, piece) in pieces.iter().enumerate() {
-        let ip = pnet_packet::ipv4::Ipv4Packet::new(&piece.frame()[14..]).unwrap();
+        let ip = ipv4::Ipv4Packet::new(&piece.frame()[14..]).unwrap();
         assert_eq!(ipv4::checksum(&ip), ip.get_checksum());
         assert_eq!(usize::from(ip.get_fragment_offset()) * 8, bytes.len());
         assert_eq!(ip.get_flags() & 1 == 1, number + 1 < pieces.len(), "more fragments");
