@@ -395,6 +395,7 @@ fn is_of_others(reason: DropReason) -> bool {
     matches!(
         reason,
         D::NoHeadroom
+            | D::NoBuffer
             | D::NotIp
             | D::NoVip
             | D::PuntFull
