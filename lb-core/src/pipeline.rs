@@ -16,6 +16,7 @@ mod parse;
 mod rest;
 mod select;
 mod set;
+mod split;
 
 use crate::clock::Tick;
 use crate::conn::{ConnTable, Line};

@@ -210,6 +210,7 @@ impl Tables {
                 tails[number] = RecordTail::new(backend_spec);
                 self.nat.note(number, backend_spec);
                 tails[number].inner_max = records[number].inner_max;
+                tails[number].oversize = pool.oversize;
                 if overrules {
                     // Nothing fits, so every packet leaves the loop over the hits.
                     records[number].inner_max = 0;

@@ -2,8 +2,8 @@
 //!
 //! Promises kept here: with 1500 bytes everywhere a POST of full-size segments arrives, because the client's kernel takes our
 //! Fragmentation Needed or Packet Too Big and remembers the MTU; a ping to the VIP is answered, of 56 and of 4,000 bytes, by
-//! us and by a backend; a packet with no hop left is answered; fragments that come last first reach a server whole; and every
-//! packet is accounted for.
+//! us and by a backend; a packet with no hop left is answered; fragments that come last first reach a server whole; what no host
+//! can have sent ends here; and every packet is accounted for.
 
 use std::time::Duration;
 
@@ -122,11 +122,16 @@ fn scapy(lab: &Lab, script: &str) -> String {
     lab.namespace("client").run("/usr/bin/python3", &["-c", &script], LIMIT).expect_success("scapy")
 }
 
-fn last_hop_and_last_first() -> Result<(), Skip> {
-    let scapy_is_there = std::process::Command::new("/usr/bin/python3").args(["-c", "import scapy"]).status();
-    if !scapy_is_there.is_ok_and(|status| status.success()) {
-        return Err(Skip("scapy is not there: install it (Debian: apt-get install python3-scapy)".into()));
+fn require_scapy() -> Result<(), Skip> {
+    let found = std::process::Command::new("/usr/bin/python3").args(["-c", "import scapy"]).status();
+    match found {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(Skip("scapy is not there: install it (Debian: apt-get install python3-scapy)".into())),
     }
+}
+
+fn last_hop_and_last_first() -> Result<(), Skip> {
+    require_scapy()?;
     let (lab, balancer) = started(Encap::Ipip, Outer::V4, "")?;
     let told = scapy(
         &lab,
@@ -165,4 +170,85 @@ fn last_hop_and_last_first() -> Result<(), Skip> {
 #[test]
 fn a_last_hop_is_told_and_fragments_may_come_last_first() {
     unless(last_hop_and_last_first());
+}
+
+/// Packets forged on the client's wire, by scapy: none reaches a backend, and each is counted by name.
+fn martians() -> Result<(), Skip> {
+    require_scapy()?;
+    let (lab, balancer) = started(Encap::Ipip, Outer::V4, "")?;
+    scapy(
+        &lab,
+        &format!(
+            "def send(ip):\n\
+             \x20   sendp(Ether(dst='{BALANCER_MAC}')/ip, iface='eth0')\n\
+             for source in ['{VIP4}', '0.0.0.0', '127.0.0.1', '224.0.0.9', '240.1.2.3', '255.255.255.255']:\n\
+             \x20   send(IP(src=source, dst='{VIP4}')/TCP(sport=80, dport=80, flags='S'))\n\
+             for source in ['{VIP6}', '::', '::1', 'ff02::1']:\n\
+             \x20   send(IPv6(src=source, dst='{VIP6}')/TCP(sport=80, dport=80, flags='S'))\n\
+             send(IP(src='127.0.0.1', dst='{VIP4}')/ICMP(id=1, seq=1))\n\
+             send(IP(src='{VIP4}', dst='{VIP4}', flags='MF', id=7)/UDP(sport=80, dport=80)/Raw(bytes(64)))"
+        ),
+    );
+    let dropped = || {
+        let scrape = balancer.metrics_at_rest();
+        let drops = scrape.named("guideway_dropped_packets_total");
+        drops.filter(|one| one.labels["reason"] == "martian_source").map(|one| one.value).sum::<f64>()
+    };
+    assert!(wait_until(LIMIT, || dropped() >= 12.0), "{} of 12 are counted", dropped());
+    let scrape = balancer.metrics_at_rest();
+    assert_eq!(dropped(), 12.0);
+    assert_eq!(scrape.sum("guideway_backend_transmit_packets_total"), 0.0, "none went to a backend");
+    assert_eq!(scrape.sum("guideway_icmp_sent_total"), 0.0, "and nobody was told");
+    let answers = post(&lab, VIP4, POST_BYTES);
+    assert_eq!(answers.good(), 1, "a real client is served: {:?}", answers.failures);
+    balance_holds(&balancer);
+    Ok(())
+}
+
+#[test]
+fn what_no_host_can_have_sent_ends_here() {
+    unless(martians());
+}
+
+/// With `oversize: fragment` and a client that asks for no path MTU: what it sends without DF comes apart here, and a kernel
+/// behind the tunnel puts it together, pings and TCP alike.
+fn pieces() -> Result<(), Skip> {
+    let (lab, balancer) = started(Encap::Ipip, Outer::V4, "    icmp_echo: forward\n")?;
+    drop(balancer);
+    let text = std::fs::read_to_string(lab.folder().join("icmp.yaml")).expect("the configuration");
+    let wanted = text.replace("ipip: {}", "ipip: {oversize: fragment}");
+    assert!(wanted.contains("fragment"), "{text}");
+    let config = lab.folder().join("pieces.yaml");
+    std::fs::write(&config, wanted).expect("written");
+    let balancer = Balancer::start_with(&lab, &config)?;
+    let client = lab.namespace("client");
+    client.run("sysctl", &["-qw", "net.ipv4.ip_no_pmtu_disc=1"], LIMIT).expect_success("sysctl");
+    for (bytes, packets) in [("1472", 3.0), ("4000", 9.0)] {
+        let before = balancer.metrics_at_rest().sum("guideway_packets_fragmented_total");
+        let arguments = ["-n", "-M", "dont", "-c", "3", "-i", "0.2", "-W", "2", "-s", bytes, VIP4];
+        let finished = client.run("ping", &arguments, LIMIT);
+        assert!(finished.stdout.contains("3 received"), "{}{}", finished.stdout, finished.stderr);
+        // Of three fragments the last one fits.
+        let cut = balancer.metrics_at_rest().sum("guideway_packets_fragmented_total") - before;
+        assert_eq!(cut, if bytes == "1472" { packets } else { packets - 3.0 });
+    }
+    let answers = post(&lab, VIP4, POST_BYTES);
+    assert_eq!(answers.good(), 1, "POST without DF: {:?}", answers.failures);
+    let scrape = balancer.metrics_at_rest();
+    let cut = scrape.sum("guideway_packets_fragmented_total");
+    assert!(cut > 100.0, "the segments of the POST came apart: {cut}");
+    assert_eq!(scrape.sum("guideway_fragments_made_total"), 2.0 * cut);
+    assert_eq!(scrape.sum("guideway_icmp_sent_total"), 0.0, "nobody is told");
+    assert_eq!(learned_mtu(&lab, VIP4), None);
+    // With DF and over IPv6 senders are told as ever.
+    let answers = post(&lab, VIP6, POST_BYTES);
+    assert_eq!(answers.good(), 1, "POST over IPv6: {:?}", answers.failures);
+    assert_eq!(learned_mtu(&lab, VIP6), Some(1480));
+    balance_holds(&balancer);
+    Ok(())
+}
+
+#[test]
+fn a_kernel_puts_pieces_together() {
+    unless(pieces());
 }

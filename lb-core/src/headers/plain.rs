@@ -7,6 +7,7 @@
 //! up or added, never branched on.
 
 use super::{Headers, PortFilter, bytes};
+use crate::address;
 use crate::checksum;
 use crate::hw::Isa;
 use crate::wire::{
@@ -194,66 +195,52 @@ pub(crate) fn headers_of_hit(size: Size, is_v6: bool) -> Headers {
     }
 }
 
-/// Where a plain IPv4 packet goes: destination address and port, and protocol, as they stand in the frame, because they
-/// are mostly compared with those of the packet before.
+/// Where a plain IPv4 packet goes: address, port and protocol in one word, in network order as they are in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TargetV4(u64);
 
 impl TargetV4 {
-    /// `None` for a frame that is too short to be plain.
+    /// The target of a plain packet; `None` if no host can have sent it.
     #[inline(always)]
     pub(crate) fn of(frame: &[u8]) -> Option<Self> {
         let head = frame.first_chunk::<V4_LEN>()?;
         // Address, source port, destination port; the protocol takes the place of the source port.
         let word = u64::from_le_bytes(*bytes(head, 30));
+        let source = u32::from_ne_bytes(*bytes(head, 26));
+        if address::is_martian_v4(source, u32::from_ne_bytes(*bytes(head, 30))) {
+            return None;
+        }
         Some(Self(word & 0xffff_0000_ffff_ffff | u64::from(head[23]) << 32))
     }
 
-    /// Destination address, in host order.
-    pub(crate) fn address(self) -> u32 {
-        (self.0 as u32).swap_bytes()
-    }
-
-    /// Destination port, in host order.
-    pub(crate) fn port(self) -> u16 {
-        ((self.0 >> 48) as u16).swap_bytes()
-    }
-
-    /// Protocol number.
-    pub(crate) fn protocol(self) -> u8 {
-        (self.0 >> 32) as u8
+    /// Address and port in host order, and protocol.
+    #[inline(always)]
+    pub(crate) fn parts(self) -> (u32, u16, u8) {
+        ((self.0 as u32).swap_bytes(), ((self.0 >> 48) as u16).swap_bytes(), (self.0 >> 32) as u8)
     }
 }
 
-/// The same of a plain IPv6 packet.
+/// The same of IPv6: the address, and port and protocol in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TargetV6 {
-    address: u128,
-    rest: u32,
-}
+pub(crate) struct TargetV6(u128, u32);
 
 impl TargetV6 {
-    /// `None` for a frame that is too short to be plain.
+    /// The target of a plain packet; `None` if no host can have sent it.
     #[inline(always)]
     pub(crate) fn of(frame: &[u8]) -> Option<Self> {
         let head = frame.first_chunk::<V6_LEN>()?;
-        let port = u16::from_le_bytes(*bytes(head, L4_V6 + 2));
-        let rest = u32::from(port) << 16 | u32::from(head[20]);
-        Some(Self { address: u128::from_le_bytes(*bytes(head, 38)), rest })
+        let half = |at: usize| u64::from_ne_bytes(*bytes(head, at));
+        if address::is_martian_v6([half(22), half(30)], [half(38), half(46)]) {
+            return None;
+        }
+        let port = u16::from_ne_bytes(*bytes(head, L4_V6 + 2));
+        let address = u128::from_ne_bytes(*bytes(head, 38));
+        Some(Self(address, u32::from(port) | u32::from(head[20]) << 16))
     }
 
-    /// Destination address, in host order.
-    pub(crate) fn address(self) -> u128 {
-        self.address.swap_bytes()
-    }
-
-    /// Destination port, in host order.
-    pub(crate) fn port(self) -> u16 {
-        ((self.rest >> 16) as u16).swap_bytes()
-    }
-
-    /// Protocol number.
-    pub(crate) fn protocol(self) -> u8 {
-        self.rest as u8
+    /// Address and port in host order, and protocol.
+    #[inline(always)]
+    pub(crate) fn parts(self) -> (u128, u16, u8) {
+        (u128::from_be(self.0), u16::from_be(self.1 as u16), (self.1 >> 16) as u8)
     }
 }

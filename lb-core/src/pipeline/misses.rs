@@ -139,16 +139,18 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Services<'_, '_, S, P> 
         burst.stage.served = Set::default();
         burst.stage.special = Set::default();
         burst.find_services(candidates - v6, TargetV4::of, |target| {
-            tables.service_v4(target.address(), target.port(), target.protocol())
+            let (address, port, protocol) = target.parts();
+            tables.service_v4(address, port, protocol)
         });
         burst.find_services(candidates & v6, TargetV6::of, |target| {
-            tables.service_v6(target.address(), target.port(), target.protocol())
+            let (address, port, protocol) = target.parts();
+            tables.service_v6(address, port, protocol)
         });
     }
 }
 
 impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
-    /// Sorts packets of one family by whether they are for a VIP; notes their services.
+    /// Sorts packets of one family by whether they are for a VIP, martians apart; notes their services.
     #[inline(always)]
     fn find_services<T: Copy + PartialEq>(
         &mut self,
@@ -161,12 +163,16 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         // Most new flows of a burst are for one VIP: a flood nearly always, a busy service often.
         let mut last: Option<(T, ServiceIndex, &MaglevTable)> = None;
         for (at, packet) in candidates.of(self.packets) {
-            let target = target_of(packet.frame());
+            let Some(target) = target_of(packet.frame()) else {
+                cold_path();
+                // A martian: dropped there, if it is for a VIP.
+                stage.special.add(at);
+                continue;
+            };
             let (service, maglev) = match last {
-                Some((known, service, maglev)) if Some(known) == target => (service, maglev),
+                Some((known, service, maglev)) if known == target => (service, maglev),
                 _ => {
-                    let Some((target, service)) = target.and_then(|target| Some((target, find(target)?)))
-                    else {
+                    let Some(service) = find(target) else {
                         cold_path();
                         stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
                         // It may be the answer of a backend behind translation.

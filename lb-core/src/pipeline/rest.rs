@@ -2,6 +2,7 @@
 
 use super::Burst;
 use super::misses::Tally;
+use crate::address;
 use crate::conn::{Class, Line, Placed, Slot};
 use crate::encap;
 use crate::flow::FlowKey;
@@ -169,6 +170,10 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             }
             return None;
         };
+        if address::is_martian(key.source, key.destination) {
+            self.drop_served(at, DropReason::MartianSource, Some(usize::from(service)));
+            return None;
+        }
         if self.tables.is_nat(service) {
             self.translate(isa, at, headers, (service, &key));
             return None;

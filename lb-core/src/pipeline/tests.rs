@@ -10,8 +10,10 @@ mod fragments;
 mod golden;
 mod icmp;
 mod invariants;
+mod martians;
 mod naive;
 mod nat;
+mod oversize;
 mod special;
 mod stories;
 mod twin;
@@ -55,7 +57,7 @@ fn pool(first: &str, backends: u8, mode: Mode) -> PoolSpec {
         egress: Egress { port: 0, mtu: MTU, source_mac: OUR_MAC, next_hop_mac: [0x02, 0, 0, 0, 1, index] },
         mode,
     };
-    PoolSpec { backends: (0..backends).map(backend).collect() }
+    PoolSpec { backends: (0..backends).map(backend).collect(), ..PoolSpec::default() }
 }
 
 /// Backends with encapsulations off the loops. What changes the length of a frame by a tag, or lets a TTL of 1

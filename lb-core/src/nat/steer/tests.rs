@@ -43,7 +43,7 @@ fn tables(mode: Mode) -> Tables {
         maglev_size: 131,
         timeouts: Timeouts::default(),
         signals: Default::default(),
-        pools: vec![PoolSpec { backends: (1..4).map(backend).collect() }],
+        pools: vec![PoolSpec { backends: (1..4).map(backend).collect(), ..PoolSpec::default() }],
         services: vec![service],
         nat: NatSpec {
             ranges: vec![LocalRange { addresses: vec!["192.0.2.1".parse().unwrap()], ports: (1024, 65_535) }],

@@ -8,7 +8,7 @@ use crate::spec::{Echo, Fragments};
 use proptest::prelude::*;
 
 /// Cuts a datagram into fragments with `size` bytes of data each (the last has the rest), as frames.
-fn cut(sample: &Sample, size: usize, id: u16) -> Vec<Vec<u8>> {
+pub(super) fn cut(sample: &Sample, size: usize, id: u16) -> Vec<Vec<u8>> {
     let whole = sample.clone().with(|one| one.fragment = 0);
     let (datagram, l3) = (whole.datagram(), 14 + 4 * sample.tags.len());
     let link = whole.frame()[..l3].to_vec();

@@ -85,6 +85,7 @@ fn the_invariants_hold_over_random_packets() {
                 }
                 Verdict::Return(_) | Verdict::Answer(_) | Verdict::Hold(_) | Verdict::Punt(_) => counted += 1,
                 Verdict::Drop(_) => {}
+                Verdict::Split(..) => panic!("no pool of this laboratory wants pieces"),
             }
         }
         if numbers.once_in(16) {
