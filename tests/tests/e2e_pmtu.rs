@@ -1,0 +1,167 @@
+//! Path MTU discovery by real clients: Linux TCP and tracepath, against our own limit and against a router behind us.
+//!
+//! Promises kept here: with 1500 bytes everywhere a POST of full-size segments arrives, because the client's kernel takes our
+//! Fragmentation Needed or Packet Too Big and remembers the MTU; where a link behind the balancer is narrower than its
+//! port, the router's word to the tunnel's source becomes a word to the client, with the room that is inside the
+//! tunnel; tracepath finds the same MTU and reaches the VIP; and every packet is accounted for.
+
+use std::time::Duration;
+
+use lb_tests::balancer::Balancer;
+use lb_tests::client::post;
+use lb_tests::kernel::{learned_mtu, wrong_checksums};
+use lb_tests::lab::{Encap, Lab, Outer, Pmd, ROUTER, VIP4, VIP6};
+use lb_tests::skip::{Skip, require_program, unless};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const POST_BYTES: usize = 200_000;
+/// What the narrow link behind the router takes.
+const NARROW: u32 = 1400;
+/// A second service: tracepath sends UDP to port 44444 and the 63 above it, where no backend listens.
+const TRACED: &str = "  - {name: trace, addresses: [203.0.113.10, \"2001:db8:cafe::10\"], ports: [44444-44507], \
+                      protocol: udp, pool: web}\nmetrics:\n";
+
+/// What the outer headers take, bytes.
+fn overhead(encap: Encap, outer: Outer) -> u32 {
+    let ip = if outer == Outer::V6 { 40 } else { 20 };
+    match encap {
+        Encap::Ipip => ip,
+        Encap::Gue => ip + 8 + 4,
+        other => panic!("not looked at here: {other:?}"),
+    }
+}
+
+/// The client's kernel forgets what it has learned of paths.
+fn forget(lab: &Lab) {
+    for family in ["-4", "-6"] {
+        let flush = [family, "route", "flush", "cache"];
+        lab.namespace("client").run("ip", &flush, LIMIT).expect_success("forget");
+    }
+    for address in [VIP4, VIP6] {
+        assert_eq!(learned_mtu(lab, address), None, "{address}: forgotten");
+    }
+}
+
+/// Both ways to find out, from nothing known, give `mtu`.
+fn is_found(lab: &Lab, mtu: u32) {
+    for address in [VIP4, VIP6] {
+        assert_eq!(learned_mtu(lab, address), None, "{address}: not yet");
+        let family = if address.contains(':') { "-6" } else { "-4" };
+        let traced = lab.namespace("client").run("tracepath", &[family, "-n", "-m", "8", address], LIMIT);
+        let traced = traced.expect_success("tracepath");
+        let resumed = format!("Resume: pmtu {mtu} hops 2");
+        assert!(
+            traced.contains(&resumed) && traced.contains("reached"),
+            "{resumed:?} of {address}: {traced}"
+        );
+    }
+    forget(lab);
+    for address in [VIP4, VIP6] {
+        let answers = post(lab, address, POST_BYTES);
+        assert_eq!(answers.good(), 1, "POST to {address}: {:?}", answers.failures);
+        assert_eq!(learned_mtu(lab, address), Some(mtu), "{address}: learned by the client");
+    }
+    assert_eq!(wrong_checksums(lab), Vec::<String>::new());
+}
+
+/// Each of the two ways has had an answer per family, and all is accounted for. What a window of full-size segments asks
+/// beyond the budget of one source is dropped: the sender has been told.
+fn is_told(balancer: &Balancer) {
+    let scrape = balancer.metrics_at_rest();
+    let sent = |kind: &str| -> f64 {
+        let of_kind = scrape.named("guideway_icmp_sent_total").filter(|one| one.labels["kind"] == kind);
+        of_kind.map(|one| one.value).sum()
+    };
+    assert!(sent("fragmentation_needed") >= 2.0 && sent("packet_too_big") >= 2.0);
+    assert!(scrape.balance().holds(), "{:?}", scrape.balance());
+}
+
+fn required() -> Result<(), Skip> {
+    lb_tests::program::guideway_path()?;
+    require_program("nstat", "iproute2")?;
+    require_program("tracepath", "iputils-tracepath")
+}
+
+/// The balancer's port has no more room than the client: 1500 bytes everywhere.
+fn own_limit(encap: Encap, outer: Outer, pmd: Pmd) -> Result<(), Skip> {
+    required()?;
+    let lab = Lab::up(encap, outer, pmd)?;
+    let config = lab.edited_config(&[("mtu: 1600", "mtu: 1500"), ("metrics:\n", TRACED)]);
+    let balancer = Balancer::start_with(&lab, &config)?;
+    is_found(&lab, 1500 - overhead(encap, outer));
+    is_told(&balancer);
+    Ok(())
+}
+
+/// The balancer's port has room, a link between its gateway and the backend has not.
+fn routers_limit(encap: Encap, outer: Outer, pmd: Pmd) -> Result<(), Skip> {
+    required()?;
+    let lab = Lab::up(encap, outer, pmd)?;
+    lab.route(NARROW);
+    let [address4, address6, mac] = ROUTER;
+    let port = "      addresses: [198.51.100.11/24, \"2001:db8:100::11/64\"]\n";
+    let gateways = format!(
+        "{port}      gateways: [{{address: {address4}, mac: \"{mac}\"}}, {{address: \"{address6}\", mac: \"{mac}\"}}]\n"
+    );
+    let config = lab.edited_config(&[
+        (port, &gateways),
+        ("metrics:\n", TRACED),
+        (", mac: \"02:67:77:00:00:21\"", ""),
+        ("- {name: web-2", "# - {name: web-2"),
+        ("- {name: web-3", "# - {name: web-3"),
+    ]);
+    let balancer = Balancer::start_with(&lab, &config)?;
+    is_found(&lab, NARROW - overhead(encap, outer));
+    is_told(&balancer);
+    Ok(())
+}
+
+#[test]
+fn a_client_learns_our_limit_with_ipip_over_ipv4_by_af_packet() {
+    unless(own_limit(Encap::Ipip, Outer::V4, Pmd::AfPacket));
+}
+
+#[test]
+fn a_client_learns_our_limit_with_ipip_over_ipv4_by_af_xdp() {
+    unless(own_limit(Encap::Ipip, Outer::V4, Pmd::AfXdp));
+}
+
+#[test]
+fn a_client_learns_our_limit_with_ipip_over_ipv6_by_af_xdp() {
+    unless(own_limit(Encap::Ipip, Outer::V6, Pmd::AfXdp));
+}
+
+#[test]
+fn a_client_learns_our_limit_with_gue_over_ipv4_by_af_packet() {
+    unless(own_limit(Encap::Gue, Outer::V4, Pmd::AfPacket));
+}
+
+#[test]
+fn a_client_learns_our_limit_with_gue_over_ipv6_by_af_packet() {
+    unless(own_limit(Encap::Gue, Outer::V6, Pmd::AfPacket));
+}
+
+#[test]
+fn a_client_learns_our_limit_with_gue_over_ipv6_by_af_xdp() {
+    unless(own_limit(Encap::Gue, Outer::V6, Pmd::AfXdp));
+}
+
+#[test]
+fn a_client_learns_a_routers_limit_with_ipip_over_ipv4() {
+    unless(routers_limit(Encap::Ipip, Outer::V4, Pmd::AfPacket));
+}
+
+#[test]
+fn a_client_learns_a_routers_limit_with_ipip_over_ipv6() {
+    unless(routers_limit(Encap::Ipip, Outer::V6, Pmd::AfXdp));
+}
+
+#[test]
+fn a_client_learns_a_routers_limit_with_gue_over_ipv4() {
+    unless(routers_limit(Encap::Gue, Outer::V4, Pmd::AfXdp));
+}
+
+#[test]
+fn a_client_learns_a_routers_limit_with_gue_over_ipv6() {
+    unless(routers_limit(Encap::Gue, Outer::V6, Pmd::AfPacket));
+}
