@@ -153,30 +153,39 @@ lab_tunnel_device() {
 	esac && ip -n "$namespace" link set tunnel0 up
 }
 
-# lab_router MTU: a router .30 on the bridge, and behind it a link of that MTU to web1, whose own addresses it routes over it.
-# Packets sent to its MAC address take the narrow link; web1's replies go over the bridge, past it.
+# lab_router ROLE MTU: a router .30 on the bridge, and behind it a link of that MTU to ROLE, whose own addresses it routes over it.
+# web1: what the balancer sends by the router is narrowed. client: what the backends reply is.
 lab_router() {
-	local mtu=$1 router=$LAB_PREFIX-router web=$LAB_PREFIX-web1 pair
+	local role=$1 mtu=$2 router=$LAB_PREFIX-router host=21 name pair
+	[[ $role == web1 ]] || host=7
 	lab_namespace router
 	lab_cable router eth0 30
 	lab_addresses router 30
 	lab_ns router sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 \
 		net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.eth0.send_redirects=0
 	ip -n "$router" link add narrow0 address "$LAB_MAC:31" mtu "$mtu" type veth \
-		peer name narrow0 address "$LAB_MAC:32" mtu "$mtu" netns "$web"
-	for pair in router web1; do
-		lab_ns "$pair" ethtool -K narrow0 tx off tso off gso off gro off sg off rx off >/dev/null 2>&1 || true
-		ip -n "$LAB_PREFIX-$pair" link set narrow0 up
+		peer name narrow0 address "$LAB_MAC:32" mtu "$mtu" netns "$LAB_PREFIX-$role"
+	for name in router "$role"; do
+		lab_ns "$name" ethtool -K narrow0 tx off tso off gso off gro off sg off rx off >/dev/null 2>&1 || true
+		ip -n "$LAB_PREFIX-$name" link set narrow0 up
 	done
-	# web1 answers no ARP for addresses of another device, and the balancer answers none at all.
-	for pair in "$LAB_NET4.21 32" "$LAB_NET6:21 128"; do
-		ip -n "$router" neigh replace "${pair% *}" lladdr "$LAB_MAC:32" nud permanent dev narrow0
-		ip -n "$router" route add "${pair% *}/${pair#* }" dev narrow0
+	# Permanent neighbours: a backend answers no ARP for addresses of another device, and the balancer answers none at all.
+	for pair in "$LAB_NET4.$host" "$LAB_NET6:$host"; do
+		ip -n "$router" neigh replace "$pair" lladdr "$LAB_MAC:32" nud permanent dev narrow0
+		ip -n "$router" route add "$pair" dev narrow0
 	done
-	for pair in "$LAB_NET4.11" "$LAB_NET6:11"; do
-		ip -n "$router" neigh replace "$pair" lladdr "$LAB_MAC:11" nud permanent dev eth0
+	for pair in "$LAB_NET4.11 $LAB_VIP4" "$LAB_NET6:11 $LAB_VIP6"; do
+		ip -n "$router" neigh replace "${pair% *}" lladdr "$LAB_MAC:11" nud permanent dev eth0
+		ip -n "$router" route add "${pair#* }" via "${pair% *}" dev eth0
 	done
-	if grep -qsx decap "$LAB_DIR/web1.receiver"; then lab_decapsulate web1 narrow0; fi
+	if [[ $role == client ]]; then
+		for name in web1 web2 web3; do
+			ip -n "$LAB_PREFIX-$name" route add "$LAB_NET4.7" via "$LAB_NET4.30" dev eth0
+			ip -n "$LAB_PREFIX-$name" route add "$LAB_NET6:7" via "$LAB_NET6:30" dev eth0
+		done
+	elif grep -qsx decap "$LAB_DIR/web1.receiver"; then
+		lab_decapsulate web1 narrow0
+	fi
 }
 
 # A real nginx that says its name and logs who asked. /big is 200 kB, for full-size packets.

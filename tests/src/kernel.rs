@@ -48,6 +48,20 @@ pub fn wrong_checksums(lab: &Lab) -> Vec<String> {
 /// When there is no route.
 #[must_use]
 pub fn learned_mtu(lab: &Lab, address: &str) -> Option<u32> {
-    let shown = lab.namespace("client").run("ip", &["route", "get", address], LIMIT).expect_success("route");
+    mtu_of_route(lab, "client", &["get", address])
+}
+
+/// The path MTU that a backend's kernel has learned for the client of a service's address.
+///
+/// # Panics
+/// When there is no route.
+#[must_use]
+pub fn learned_mtu_of_backend(lab: &Lab, role: &str, client: &str, vip: &str) -> Option<u32> {
+    mtu_of_route(lab, role, &["get", client, "from", vip])
+}
+
+fn mtu_of_route(lab: &Lab, role: &str, words: &[&str]) -> Option<u32> {
+    let arguments = [&["route"], words].concat();
+    let shown = lab.namespace(role).run("ip", &arguments, LIMIT).expect_success("route");
     shown.split_whitespace().skip_while(|word| *word != "mtu").nth(1)?.parse().ok()
 }

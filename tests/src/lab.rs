@@ -175,13 +175,14 @@ impl Lab {
         run(lab_script().args(arguments), Duration::from_secs(60)).expect_success("scripts/lab extend");
     }
 
-    /// A [`ROUTER`] with a link of `mtu` bytes to web-1, for a balancer that has it as its gateway.
+    /// A [`ROUTER`] with a link of `mtu` bytes to `client`, through which the backends reply, or to `web1`, for a
+    /// balancer that has it as its gateway.
     ///
     /// # Panics
     /// When it cannot be made.
-    pub fn route(&self, mtu: u32) {
+    pub fn route(&self, to: &str, mtu: u32) {
         let mtu = mtu.to_string();
-        let arguments = ["router", "--id", &self.id, "--mtu", &mtu];
+        let arguments = ["router", "--id", &self.id, "--to", to, "--mtu", &mtu];
         run(lab_script().args(arguments), Duration::from_secs(60)).expect_success("scripts/lab router");
     }
 

@@ -3,18 +3,21 @@
 //! Promises kept here: with 1500 bytes everywhere a POST of full-size segments arrives, because the client's kernel takes our
 //! Fragmentation Needed or Packet Too Big and remembers the MTU; where a link behind the balancer is narrower than its
 //! port, the router's word to the tunnel's source becomes a word to the client, with the room that is inside the
-//! tunnel; tracepath finds the same MTU and reaches the VIP; and every packet is accounted for.
+//! tunnel; tracepath finds the same MTU and reaches the VIP; where a link on the backends' way to the client is narrower, the
+//! router's word to the VIP reaches the very backend that has the connection; and every packet is accounted for.
 
 use std::time::Duration;
 
 use lb_tests::balancer::Balancer;
 use lb_tests::client::post;
-use lb_tests::kernel::{learned_mtu, wrong_checksums};
-use lb_tests::lab::{Encap, Lab, Outer, Pmd, ROUTER, VIP4, VIP6};
+use lb_tests::kernel::{learned_mtu, learned_mtu_of_backend, wrong_checksums};
+use lb_tests::lab::{CLIENT4, CLIENT6, Encap, Lab, Outer, Pmd, ROUTER, VIP4, VIP6};
 use lb_tests::skip::{Skip, require_program, unless};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const POST_BYTES: usize = 200_000;
+/// Downloads per family: by their source ports every backend has some of them.
+const DOWNLOADS: usize = 24;
 /// What the narrow link behind the router takes.
 const NARROW: u32 = 1400;
 /// A second service: tracepath sends UDP to port 44444 and the 63 above it, where no backend listens.
@@ -97,7 +100,7 @@ fn own_limit(encap: Encap, outer: Outer, pmd: Pmd) -> Result<(), Skip> {
 fn routers_limit(encap: Encap, outer: Outer, pmd: Pmd) -> Result<(), Skip> {
     required()?;
     let lab = Lab::up(encap, outer, pmd)?;
-    lab.route(NARROW);
+    lab.route("web1", NARROW);
     let [address4, address6, mac] = ROUTER;
     let port = "      addresses: [198.51.100.11/24, \"2001:db8:100::11/64\"]\n";
     let gateways = format!(
@@ -114,6 +117,57 @@ fn routers_limit(encap: Encap, outer: Outer, pmd: Pmd) -> Result<(), Skip> {
     is_found(&lab, NARROW - overhead(encap, outer));
     is_told(&balancer);
     Ok(())
+}
+
+/// Downloads of 200 kB at a time; how many came whole.
+fn downloads(lab: &Lab, vip: &str) -> usize {
+    let origin = if vip.contains(':') { format!("http://[{vip}]") } else { format!("http://{vip}") };
+    let url = format!("{origin}/big?[1-{DOWNLOADS}]");
+    let options =
+        ["--silent", "--max-time", "20", "--parallel", "--no-progress-meter", "--output", "/dev/null"];
+    let rest = ["--header", "Connection: close", "--write-out", "%{http_code} %{size_download}\\n", &url];
+    let said = lab.namespace("client").run("curl", &[&options[..], &rest[..]].concat(), LIMIT).stdout;
+    said.lines().filter(|line| *line == "200 200000").count()
+}
+
+/// A router on the backends' way to the client says to the VIP that a reply is too big. Of all backends the one whose
+/// reply it was must hear of it: it would send it again, as long as it was, until the client gives up.
+///
+/// `vip` is put into the VIP's section.
+fn backends_limit(encap: Encap, outer: Outer, pmd: Pmd, vip: &str) -> Result<(), Skip> {
+    required()?;
+    let lab = Lab::up(encap, outer, pmd)?;
+    lab.route("client", NARROW);
+    let ports = "    ports: [80]\n";
+    let config = lab.edited_config(&[(ports, &format!("{ports}{vip}"))]);
+    let balancer = Balancer::start_with(&lab, &config)?;
+    for (client, vip) in [(CLIENT4, VIP4), (CLIENT6, VIP6)] {
+        let before = balancer.metrics_at_rest().sum("guideway_icmp_errors_forwarded_total");
+        assert_eq!(downloads(&lab, vip), DOWNLOADS, "{vip}");
+        let after = balancer.metrics_at_rest().sum("guideway_icmp_errors_forwarded_total");
+        assert!(after >= before + 3.0, "{vip}: at least one error to each of three backends");
+        for role in ["web1", "web2", "web3"] {
+            assert_eq!(learned_mtu_of_backend(&lab, role, client, vip), Some(NARROW), "{role} {vip}");
+        }
+    }
+    let scrape = balancer.metrics_at_rest();
+    let unmatched =
+        scrape.named("guideway_dropped_packets_total").filter(|one| one.labels["reason"] == "icmp_unmatched");
+    assert_eq!(unmatched.map(|one| one.value).sum::<f64>(), 0.0);
+    assert!(scrape.balance().holds(), "{:?}", scrape.balance());
+    assert_eq!(wrong_checksums(&lab), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_backend_learns_the_limit_of_its_way_back() {
+    unless(backends_limit(Encap::Ipip, Outer::V4, Pmd::AfPacket, ""));
+}
+
+/// As from another balancer of a fleet, which has no entry of the connection.
+#[test]
+fn a_backend_learns_the_limit_of_its_way_back_without_sessions() {
+    unless(backends_limit(Encap::Gue, Outer::V6, Pmd::AfXdp, "    sessions: none\n"));
 }
 
 #[test]
