@@ -186,6 +186,26 @@ impl Lab {
         run(lab_script().args(arguments), Duration::from_secs(60)).expect_success("scripts/lab router");
     }
 
+    /// The backends find the balancer, which answers no ARP; with `clients` they send what is for the client to it as well.
+    /// For address translation, where replies come back through it.
+    ///
+    /// # Panics
+    /// When a neighbour or a route is refused.
+    pub fn reply_by_balancer(&self, clients: bool) {
+        for role in ["web1", "web2", "web3"] {
+            let ip = |arguments: &[&str]| {
+                let finished = self.namespace(role).run("ip", arguments, Duration::from_secs(5));
+                finished.expect_success("the way back");
+            };
+            for (own, client) in BALANCER_SOURCES.into_iter().zip([CLIENT4, CLIENT6]) {
+                ip(&["neigh", "replace", own, "lladdr", BALANCER_MAC, "nud", "permanent", "dev", "eth0"]);
+                if clients {
+                    ip(&["route", "add", client, "via", own, "dev", "eth0"]);
+                }
+            }
+        }
+    }
+
     /// Makes the backends' replies, which go past the balancer, fit the client's 1500 bytes when they come in fragments.
     ///
     /// # Panics

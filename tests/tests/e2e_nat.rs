@@ -73,22 +73,9 @@ fn lab(case: &Case) -> Result<(Lab, PathBuf), Skip> {
     lb_tests::program::guideway_path()?;
     require_program("nstat", "iproute2")?;
     let lab = Lab::up(Encap::L2dsr, case.outer, Pmd::AfPacket)?;
-    for number in 1..=3 {
-        let web = lab.namespace(&format!("web{number}"));
-        for (own, client, prefix) in [(BALANCER_SOURCES[0], CLIENT4, 32), (BALANCER_SOURCES[1], CLIENT6, 128)]
-        {
-            let neighbour =
-                ["neigh", "replace", own, "lladdr", BALANCER_MAC, "nud", "permanent", "dev", "eth0"];
-            web.run("ip", &neighbour, LIMIT).expect_success("neighbour");
-            if case.encap == NAT {
-                let to = format!("{client}/{prefix}");
-                web.run("ip", &["route", "add", &to, "via", own, "dev", "eth0"], LIMIT)
-                    .expect_success("route");
-            }
-        }
-        if case.is_proxied {
-            proxied_server(&lab, number);
-        }
+    lab.reply_by_balancer(case.encap == NAT);
+    if case.is_proxied {
+        (1..=3).for_each(|number| proxied_server(&lab, number));
     }
     let text = fs::read_to_string(lab.config()).expect("the lab's configuration");
     let mut text = text

@@ -1,6 +1,6 @@
 //! iperf3 through the balancer: a control connection and a data stream that need the same backend, of TCP and UDP.
 //!
-//! Promises kept here: by the source's address both meet one backend; every byte of TCP that the client's kernel was given
+//! Promises kept here: by the client's address both meet one backend, in DSR and in NAT modes, both ways; every byte of TCP that the client's kernel was given
 //! arrives, in segments of full and of small size; the datagrams of UDP arrive; no kernel at either end counts a wrong
 //! checksum; and every packet is forwarded and accounted for. Nothing here is about speed: this machine decides it.
 
@@ -23,9 +23,9 @@ const UDP_BYTES: u64 = 1_800_000;
 /// as not arrived. Linux doubles the 128 KiB that are asked for, and there are two of them; the rest is the program's.
 const UNREAD_MAX: u64 = 1_000_000;
 
-/// A server on every backend and address: only the one that the client's address is hashed to is ever asked.
-fn servers(lab: &Lab) -> Vec<Process> {
-    let start = |(number, address): (u8, &str)| {
+/// Servers by backend and address: only one backend, to which the client's address is hashed, is ever asked.
+fn servers(lab: &Lab, places: &[(u8, &str)]) -> Vec<Process> {
+    let start = |(number, address): &(u8, &str)| {
         let namespace = lab.namespace(&format!("web{number}"));
         let mut server = namespace.start("iperf3", &["--server", "--port", PORT, "--bind", address]);
         let is_up = wait_until(LIMIT, || {
@@ -35,7 +35,7 @@ fn servers(lab: &Lab) -> Vec<Process> {
         assert!(is_up && server.ended().is_none(), "{}", server.stderr_so_far());
         server
     };
-    [(1, VIP4), (1, VIP6), (2, VIP4), (2, VIP6), (3, VIP4), (3, VIP6)].into_iter().map(start).collect()
+    places.iter().map(start).collect()
 }
 
 /// One run of the client, in its own words.
@@ -53,11 +53,10 @@ fn number(told: &Value, path: &str) -> u64 {
     found.as_f64().expect("a number") as u64
 }
 
-/// A run over TCP, with segments of at most `segment` bytes, if any.
-fn tcp(lab: &Lab, address: &str, segment: Option<&str>) {
+/// A run over TCP, as it is or with more options.
+fn tcp(lab: &Lab, address: &str, more: &[&str]) {
     let bytes = TCP_BYTES.to_string();
-    let mut options = vec!["--bytes", &bytes, "--window", "128K"];
-    options.extend(segment.iter().flat_map(|segment| ["--set-mss", segment]));
+    let options = [&["--bytes", &bytes, "--window", "128K"], more].concat();
     let told = run(lab, address, &options);
     let (sent, received) = (number(&told, "/end/sum_sent/bytes"), number(&told, "/end/sum_received/bytes"));
     assert!(sent >= TCP_BYTES, "{sent} bytes sent to {address}");
@@ -65,9 +64,9 @@ fn tcp(lab: &Lab, address: &str, segment: Option<&str>) {
 }
 
 /// A run over UDP; the datagrams that were sent.
-fn udp(lab: &Lab, address: &str) -> u64 {
+fn udp(lab: &Lab, address: &str, more: &[&str]) -> u64 {
     let bytes = UDP_BYTES.to_string();
-    let options = ["--udp", "--bitrate", "20M", "--length", "1200", "--bytes", &bytes];
+    let options = [&["--udp", "--bitrate", "20M", "--length", "1200", "--bytes", &bytes], more].concat();
     let told = run(lab, address, &options);
     let (sent, lost) = (number(&told, "/end/sum/packets"), number(&told, "/end/sum/lost_packets"));
     assert!(sent >= UDP_BYTES / 1200, "{sent} datagrams to {address}");
@@ -84,13 +83,14 @@ fn transfers(encap: Encap, outer: Outer, pmd: Pmd) -> Result<(), Skip> {
     let service = format!("    ports: [{PORT}]\n    protocol: any\n    hash: source_address\n");
     let config = lab.edited_config(&[("    ports: [80]\n    protocol: tcp\n", &service)]);
     let balancer = Balancer::start_with(&lab, &config)?;
-    let _servers = servers(&lab);
+    let places = [(1, VIP4), (1, VIP6), (2, VIP4), (2, VIP6), (3, VIP4), (3, VIP6)];
+    let _servers = servers(&lab, &places);
     let mut datagrams = 0;
     for address in [VIP4, VIP6] {
-        tcp(&lab, address, None);
+        tcp(&lab, address, &[]);
         // Many more packets for as many bytes.
-        tcp(&lab, address, Some("536"));
-        datagrams += udp(&lab, address);
+        tcp(&lab, address, &["--set-mss", "536"]);
+        datagrams += udp(&lab, address, &[]);
     }
     assert_eq!(wrong_checksums(&lab), Vec::<String>::new());
     let scrape = balancer.metrics_at_rest();
@@ -118,4 +118,48 @@ fn tcp_and_udp_of_both_families_through_ipip_by_af_packet() {
 #[test]
 fn tcp_and_udp_of_both_families_through_gue_by_af_xdp() {
     unless(transfers(Encap::Gue, Outer::V6, Pmd::AfXdp));
+}
+
+const REVERSE: &[&str] = &["--reverse"];
+
+/// Both directions, all of which come through the balancer when it translates addresses.
+fn translated(encap: &str, vip: &str) -> Result<(), Skip> {
+    lb_tests::program::guideway_path()?;
+    require_program("iperf3", "iperf3")?;
+    require_program("nstat", "iproute2")?;
+    let lab = Lab::up(Encap::L2dsr, Outer::V4, Pmd::AfPacket)?;
+    lab.reply_by_balancer(encap == NAT);
+    let vips = format!(
+        "vips:\n  - {{name: tcp, addresses: [\"{vip}\"], ports: [{PORT}], protocol: tcp, pool: web, hash: source_address}}\n  \
+         - {{name: udp, addresses: [\"{vip}\"], ports: [{PORT}], protocol: udp, pool: web, hash: source_address}}\n"
+    );
+    let own = format!(
+        "vips:\n  - name: web\n    addresses: [{VIP4}, \"{VIP6}\"]\n    ports: [80]\n    protocol: tcp\n    pool: web\n"
+    );
+    let config = lab.edited_config(&[("l2dsr: {}", encap), (&own, &vips)]);
+    let balancer = Balancer::start_with(&lab, &config)?;
+    let _servers = servers(&lab, &[(1, "198.51.100.21"), (2, "198.51.100.22"), (3, "198.51.100.23")]);
+    for direction in [&[], REVERSE] {
+        tcp(&lab, vip, direction);
+        udp(&lab, vip, direction);
+    }
+    assert_eq!(wrong_checksums(&lab), Vec::<String>::new());
+    let scrape = balancer.metrics_at_rest();
+    assert!(scrape.balance().holds(), "{:?}", scrape.balance());
+    // Of four runs each has a control connection and a flow of data.
+    assert_eq!(scrape.sum("guideway_nat_sessions_opened_total"), 8.0);
+    Ok(())
+}
+
+const NAT: &str = "nat: {}";
+const FULL: &str = "full_nat: {local_addresses: [198.51.100.11]}";
+
+#[test]
+fn tcp_and_udp_both_ways_through_nat() {
+    unless(translated(NAT, VIP4));
+}
+
+#[test]
+fn tcp_and_udp_both_ways_through_nat64() {
+    unless(translated(FULL, VIP6));
 }
