@@ -4,14 +4,16 @@
 //! Fragmentation Needed or Packet Too Big and remembers the MTU; where a link behind the balancer is narrower than its
 //! port, the router's word to the tunnel's source becomes a word to the client, with the room that is inside the
 //! tunnel; tracepath finds the same MTU and reaches the VIP; where a link on the backends' way to the client is narrower, the
-//! router's word to the VIP reaches the very backend that has the connection; and every packet is accounted for.
+//! router's word to the VIP reaches the very backend that has the connection; in NAT modes errors are translated, between
+//! the families, too; and every packet is accounted for.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lb_tests::balancer::Balancer;
 use lb_tests::client::post;
 use lb_tests::kernel::{learned_mtu, learned_mtu_of_backend, wrong_checksums};
-use lb_tests::lab::{CLIENT4, CLIENT6, Encap, Lab, Outer, Pmd, ROUTER, VIP4, VIP6};
+use lb_tests::lab::{BALANCER_SOURCES, CLIENT4, CLIENT6, Encap, Lab, Outer, Pmd, ROUTER, VIP4, VIP6};
 use lb_tests::skip::{Skip, require_program, unless};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -45,21 +47,21 @@ fn forget(lab: &Lab) {
     }
 }
 
-/// Both ways to find out, from nothing known, give `mtu`.
-fn is_found(lab: &Lab, mtu: u32) {
-    for address in [VIP4, VIP6] {
+/// Both ways to find out, from nothing known, give `mtu`; tracepath also the number of `hops`.
+fn is_found(lab: &Lab, addresses: &[&str], mtu: u32, hops: u32) {
+    for address in addresses {
         assert_eq!(learned_mtu(lab, address), None, "{address}: not yet");
         let family = if address.contains(':') { "-6" } else { "-4" };
         let traced = lab.namespace("client").run("tracepath", &[family, "-n", "-m", "8", address], LIMIT);
         let traced = traced.expect_success("tracepath");
-        let resumed = format!("Resume: pmtu {mtu} hops 2");
+        let resumed = format!("Resume: pmtu {mtu} hops {hops}");
         assert!(
             traced.contains(&resumed) && traced.contains("reached"),
             "{resumed:?} of {address}: {traced}"
         );
     }
     forget(lab);
-    for address in [VIP4, VIP6] {
+    for address in addresses {
         let answers = post(lab, address, POST_BYTES);
         assert_eq!(answers.good(), 1, "POST to {address}: {:?}", answers.failures);
         assert_eq!(learned_mtu(lab, address), Some(mtu), "{address}: learned by the client");
@@ -91,9 +93,26 @@ fn own_limit(encap: Encap, outer: Outer, pmd: Pmd) -> Result<(), Skip> {
     let lab = Lab::up(encap, outer, pmd)?;
     let config = lab.edited_config(&[("mtu: 1600", "mtu: 1500"), ("metrics:\n", TRACED)]);
     let balancer = Balancer::start_with(&lab, &config)?;
-    is_found(&lab, 1500 - overhead(encap, outer));
+    is_found(&lab, &[VIP4, VIP6], 1500 - overhead(encap, outer), 2);
     is_told(&balancer);
     Ok(())
+}
+
+/// The configuration with web-1 alone, behind the router, and more edits.
+fn behind_router(lab: &Lab, more: &[(&str, &str)]) -> PathBuf {
+    let [address4, address6, mac] = ROUTER;
+    let port = "      addresses: [198.51.100.11/24, \"2001:db8:100::11/64\"]\n";
+    let gateways = format!(
+        "{port}      gateways: [{{address: {address4}, mac: \"{mac}\"}}, {{address: \"{address6}\", mac: \"{mac}\"}}]\n"
+    );
+    let edits = [
+        (port, &*gateways),
+        ("metrics:\n", TRACED),
+        (", mac: \"02:67:77:00:00:21\"", ""),
+        ("- {name: web-2", "# - {name: web-2"),
+        ("- {name: web-3", "# - {name: web-3"),
+    ];
+    lab.edited_config(&[&edits, more].concat())
 }
 
 /// The balancer's port has room, a link between its gateway and the backend has not.
@@ -101,22 +120,63 @@ fn routers_limit(encap: Encap, outer: Outer, pmd: Pmd) -> Result<(), Skip> {
     required()?;
     let lab = Lab::up(encap, outer, pmd)?;
     lab.route("web1", NARROW);
-    let [address4, address6, mac] = ROUTER;
-    let port = "      addresses: [198.51.100.11/24, \"2001:db8:100::11/64\"]\n";
-    let gateways = format!(
-        "{port}      gateways: [{{address: {address4}, mac: \"{mac}\"}}, {{address: \"{address6}\", mac: \"{mac}\"}}]\n"
-    );
-    let config = lab.edited_config(&[
-        (port, &gateways),
-        ("metrics:\n", TRACED),
-        (", mac: \"02:67:77:00:00:21\"", ""),
-        ("- {name: web-2", "# - {name: web-2"),
-        ("- {name: web-3", "# - {name: web-3"),
-    ]);
+    let config = behind_router(&lab, &[]);
     let balancer = Balancer::start_with(&lab, &config)?;
-    is_found(&lab, NARROW - overhead(encap, outer));
+    is_found(&lab, &[VIP4, VIP6], NARROW - overhead(encap, outer), 2);
     is_told(&balancer);
     Ok(())
+}
+
+/// As before, with translated addresses: the router is a hop that the client sees, and its errors are translated.
+fn routers_limit_of_nat(encap: &str, outer: Outer, vip: &str, mtu: u32) -> Result<(), Skip> {
+    required()?;
+    let lab = Lab::up(Encap::L2dsr, outer, Pmd::AfPacket)?;
+    lab.route("web1", NARROW);
+    lab.reply_by_balancer(encap == NAT);
+    if encap == NAT {
+        // What is for clients goes through the balancer, as from the backends.
+        for (client, balancer) in [CLIENT4, CLIENT6].into_iter().zip(BALANCER_SOURCES) {
+            let route = ["route", "add", client, "via", balancer, "dev", "eth0"];
+            lab.namespace("router").run("ip", &route, LIMIT).expect_success("the router's way to the client");
+        }
+    }
+    let addresses = format!("addresses: [{VIP4}, \"{VIP6}\"]");
+    let only = format!("addresses: [\"{vip}\"]");
+    let config = behind_router(&lab, &[("l2dsr: {}", encap), (&addresses, &only)]);
+    let balancer = Balancer::start_with(&lab, &config)?;
+    is_found(&lab, &[vip], mtu, 3);
+    let scrape = balancer.metrics_at_rest();
+    assert!(scrape.balance().holds(), "{:?}", scrape.balance());
+    Ok(())
+}
+
+const NAT: &str = "nat: {}";
+const FULL_NAT: &str = "full_nat: {local_addresses: [198.51.100.11, \"2001:db8:100::11\"]}";
+
+#[test]
+fn a_client_learns_a_routers_limit_through_nat() {
+    unless(routers_limit_of_nat(NAT, Outer::V4, VIP4, NARROW));
+}
+
+#[test]
+fn a_client_learns_a_routers_limit_through_nat_of_ipv6() {
+    unless(routers_limit_of_nat(NAT, Outer::V6, VIP6, NARROW));
+}
+
+#[test]
+fn a_client_learns_a_routers_limit_through_full_nat() {
+    unless(routers_limit_of_nat(FULL_NAT, Outer::V4, VIP4, NARROW));
+}
+
+#[test]
+fn a_client_learns_a_routers_limit_through_nat64() {
+    // RFC 7915 section 4.2: an IPv6 packet is 20 bytes longer than its translation.
+    unless(routers_limit_of_nat(FULL_NAT, Outer::V4, VIP6, NARROW + 20));
+}
+
+#[test]
+fn a_client_learns_a_routers_limit_through_full_nat_of_ipv6() {
+    unless(routers_limit_of_nat(FULL_NAT, Outer::V6, VIP6, NARROW));
 }
 
 /// Downloads of 200 kB at a time; how many came whole.

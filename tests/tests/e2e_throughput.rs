@@ -1,8 +1,9 @@
 //! iperf3 through the balancer: a control connection and a data stream that need the same backend, of TCP and UDP.
 //!
-//! Promises kept here: by the client's address both meet one backend, in DSR and in NAT modes, both ways; every byte of TCP that the client's kernel was given
-//! arrives, in segments of full and of small size; the datagrams of UDP arrive; no kernel at either end counts a wrong
-//! checksum; and every packet is forwarded and accounted for. Nothing here is about speed: this machine decides it.
+//! Promises kept here: by the client's address both meet one backend, in DSR and in NAT modes, there both ways; what TCP
+//! sends arrives, in segments of full and of small size, but for what iperf3 leaves unread when it stops; the datagrams of
+//! UDP arrive; no kernel at either end counts a wrong checksum; and every packet is forwarded and accounted for. Nothing
+//! here is about speed: this machine decides it.
 
 use std::time::Duration;
 
