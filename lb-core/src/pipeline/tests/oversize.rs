@@ -140,7 +140,7 @@ fn fragments_come_apart_again() {
             one.payload = (0..6_000).map(|n| n as u8).collect();
         });
         let (mut records, mut inner, mut frames) = (vec![], vec![], 0);
-        for frame in fragments::cut(&sample, 1480, 0x1234) {
+        for frame in traffic::cut(&sample, 1480, 0x1234) {
             let (record, left) = send(&mut lab, &frame, 64).unwrap();
             inner.extend(left.iter().map(|frame| taken_out(frame, backend_of(&lab.spec, record))));
             records.push(record);
