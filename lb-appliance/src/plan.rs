@@ -84,6 +84,7 @@ impl Plan {
                 .iter()
                 .map(|backend| backend_spec(config, pool, backend, ports))
                 .collect(),
+            oversize: pool.oversize,
         });
         let services = config.vips.iter().map(|vip| service_spec(config, vip));
         let connections = &config.forwarding.connections;

@@ -205,6 +205,7 @@ fn start_workers(
             let table = config.forwarding.fragments;
             (table.per_worker as usize, table.held_per_worker as usize)
         },
+        pool: ports.pool().clone(),
         tables: Arc::clone(control.tables()),
         filters: ports.filters(config),
         owners: ports.owners().to_vec(),

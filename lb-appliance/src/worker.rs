@@ -12,6 +12,7 @@ mod outbound;
 mod pace;
 mod probes;
 mod shared;
+mod split;
 
 use crate::instruments::{BURST_BOUNDS, WorkerInstruments};
 use crate::io::handover::{Crew, Purpose};
@@ -235,7 +236,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
         self.instruments.turns.bursts[bucket.min(BURST_BOUNDS.len() - 1)].add(1);
 
         self.pipeline.came_by(port as u8);
-        let filter = self.filters.get(port).copied().unwrap_or(PortFilter::ANY);
+        let filter = self.filters.get(port).unwrap_or(&PortFilter::ANY);
         let packets = self.in_hand.packets();
         let verdicts = match origin {
             Origin::Received => self.pipeline.process(&self.tables, filter, self.now, packets),
@@ -256,6 +257,9 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
         let held = (&mut self.held, port);
         self.outbound.sort(&mut self.in_hand, verdicts, self.tables.records(), has_tap, (drops, held));
         self.outbound.flush(port, &mut exit);
+        if !self.outbound.too_long.is_empty() {
+            self.send_in_pieces();
+        }
     }
 
     /// Sleeps, unless another worker has something for this one.

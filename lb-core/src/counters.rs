@@ -104,7 +104,7 @@ pub struct NatCounters {
 }
 
 /// Everything that one worker counts about packets. Invariant, whenever the worker is between bursts:
-/// `received = sent + answered + punted + drops.total() + held`.
+/// `received + fragments_made = sent + answered + punted + drops.total() + held + fragmented`.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct WorkerCounters {
@@ -126,6 +126,10 @@ pub struct WorkerCounters {
     pub icmp_errors: Counter,
     /// Fragments forwarded.
     pub fragments: Counter,
+    /// Packets that were sent in pieces because they were too long.
+    pub fragmented: Counter,
+    /// The pieces.
+    pub fragments_made: Counter,
     /// Look-ups in the connection table.
     pub lookups: Counter,
     /// Look-ups that found a usable entry.
@@ -174,6 +178,8 @@ impl WorkerCounters {
             answers: std::array::from_fn(|_| Counter::default()),
             icmp_errors: Counter::default(),
             fragments: Counter::default(),
+            fragmented: Counter::default(),
+            fragments_made: Counter::default(),
             lookups: Counter::default(),
             hits: Counter::default(),
             insertions: Counter::default(),
@@ -194,6 +200,7 @@ impl WorkerCounters {
     /// Packets that have left in some way or are held; equals `received` between bursts.
     pub fn accounted(&self) -> u64 {
         let left = self.sent.get() + self.answered.get() + self.punted.get() + self.drops.total();
-        left + self.held.get()
+        // Pieces leave in the place of the packet that they were made of.
+        (left + self.held.get() + self.fragmented.get()).wrapping_sub(self.fragments_made.get())
     }
 }

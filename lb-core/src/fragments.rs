@@ -5,6 +5,8 @@
 //! datagram is known by a keyed hash of 128 bits, so no address is kept. A slot with held packets is not given to another
 //! datagram until all of them have been fetched or given up.
 
+pub mod split;
+
 use crate::clock::Tick;
 use crate::hash::FlowHash;
 use crate::reason::DropReason;

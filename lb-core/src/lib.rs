@@ -10,6 +10,7 @@
 #![deny(unsafe_code)]
 
 pub mod adapt;
+pub mod address;
 pub mod checksum;
 pub mod clock;
 pub mod composition;

@@ -52,9 +52,11 @@ reasons! {
         FragmentTimeout, "fragment_timeout", "A fragment whose first fragment did not come in time.";
         FragmentTableFull, "fragment_table_full", "A fragment for which the fragment table has no room: too many datagrams under way, or too many fragments that came before their first.";
         IcmpUnmatched, "icmp_unmatched", "An ICMP error to a VIP that quotes no packet of a service there, or too little of one to tell.";
-        IcmpIgnored, "icmp_ignored", "An ICMP message to a VIP that nobody should heed: a source quench, a redirect, or an echo request with `icmp_echo: ignore` or from an address that cannot be answered.";
+        IcmpIgnored, "icmp_ignored", "An ICMP message to a VIP that nobody should heed: a source quench, a redirect, or an echo request with `icmp_echo: ignore` or from a group of stations.";
         IcmpRateLimited, "icmp_rate_limited", "An echo request that is not answered because the budget of replies is used up.";
         IcmpTunnel, "icmp_tunnel", "An ICMP error about our own encapsulated packet that is not passed on to the client: a kind other than too big, a forged one, a quote too short to tell the client, or the budget is used up.";
+        NoBuffer, "no_buffer", "A packet that was to leave in pieces (`oversize: fragment`), and no packet buffer was free or large enough for them.";
+        MartianSource, "martian_source", "A packet to a VIP that no host can have sent: its source is in 0.0.0.0/8, 127.0.0.0/8 or 224.0.0.0 and above, `::`, `::1` or multicast, or is the VIP itself (RFC 1812 section 5.3.7, RFC 2827, RFC 6890).";
     }
 }
 

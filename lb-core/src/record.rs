@@ -9,7 +9,7 @@ mod recipe;
 
 use crate::checksum;
 use crate::composition::Form;
-use crate::spec::{BackendSpec, BackendState, GueVariant, Mode};
+use crate::spec::{BackendSpec, BackendState, GueVariant, Mode, Oversize};
 use crate::wire::{
     ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, GUE_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_IPIP, PROTOCOL_IPV6,
     PROTOCOL_UDP, UDP_LEN, VXLAN_LEN,
@@ -133,6 +133,8 @@ pub struct RecordTail {
     pub(crate) inner_max: u16,
     /// Packets with an entry for the record may belong to another backend all the same.
     pub(crate) overrules_entries: bool,
+    /// What becomes of longer ones than `inner_max`.
+    pub(crate) oversize: Oversize,
 }
 
 /// Longest [`RecordTail::shim`], bytes: UDP, VXLAN or Geneve, inner Ethernet.

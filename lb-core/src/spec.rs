@@ -9,6 +9,7 @@ use crate::nat::{ClientAddress, NatSpec};
 use crate::prefix::Prefix;
 use crate::record::OUTER_TTL;
 use std::net::IpAddr;
+use zerocopy::FromZeros;
 
 /// Most (service, backend) pairs: connection entries hold the index in 16 bits.
 pub const RECORDS_MAX: usize = u16::MAX as usize;
@@ -66,10 +67,25 @@ impl Default for Signals {
 }
 
 /// A set of backends.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PoolSpec {
     /// The backends; their order is of no consequence for where flows go.
     pub backends: Vec<BackendSpec>,
+    /// What becomes of packets that do not fit their way out.
+    pub oversize: Oversize,
+}
+
+/// What becomes of a packet that would not fit its way out with its new headers (RFC 4459).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
+#[repr(u8)]
+pub enum Oversize {
+    /// Its sender is told, within a budget.
+    #[default]
+    Signal,
+    /// It is dropped.
+    Drop,
+    /// IPv4 without DF leaves in pieces, each with outer headers of its own; the sender of any other is told.
+    Fragment,
 }
 
 impl PoolSpec {

@@ -210,6 +210,7 @@ impl Tables {
                 tails[number] = RecordTail::new(backend_spec);
                 self.nat.note(number, backend_spec);
                 tails[number].inner_max = records[number].inner_max;
+                tails[number].oversize = pool.oversize;
                 if overrules {
                     // Nothing fits, so every packet leaves the loop over the hits.
                     records[number].inner_max = 0;
@@ -267,10 +268,10 @@ impl Tables {
         self.backends.get(service.first as usize + usize::from(ordinal)).copied()
     }
 
-    /// Hints that the slot of a flow is needed within a few packets.
+    /// The Maglev table of a service.
     #[inline(always)]
-    pub(crate) fn prefetch_slot(&self, service: ServiceIndex, hash: FlowHash) {
-        self.maglev[self.services[usize::from(service)].pool as usize].table.prefetch(hash.maglev());
+    pub(crate) fn maglev_of(&self, service: ServiceIndex) -> Option<&MaglevTable> {
+        self.maglev(self.services.get(usize::from(service))?.pool as usize)
     }
 
     /// True if flows of the service have connection entries.

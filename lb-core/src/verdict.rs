@@ -19,17 +19,22 @@ pub enum Verdict {
     /// A fragment that came before the first of its datagram: keep it until the slot of the fragment table with this
     /// number is no longer waiting ([`crate::pipeline::Pipeline::held_state`]).
     Hold(u16),
+    /// Send to the backend of this record in pieces, which the packet is too long for: `Pipeline::split` makes them. The
+    /// frame is as it came, with its IP header at this offset.
+    Split(RecordIndex, u8),
     /// Not ours: give it to the kernel.
     Punt(PuntReason),
     /// Free it and count the reason.
     Drop(DropReason),
 }
 
+const _: () = assert!(size_of::<Verdict>() == 4);
+
 impl Verdict {
     /// The word of `replay --json`.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Forward(_) => "forward",
+            Self::Forward(_) | Self::Split(..) => "forward",
             Self::Return(_) => "return",
             Self::Answer(_) => "answer",
             Self::Hold(_) => "hold",
@@ -41,7 +46,7 @@ impl Verdict {
     /// The reason of an answer, a punt or a drop.
     pub const fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Forward(_) | Self::Return(_) | Self::Hold(_) => None,
+            Self::Forward(_) | Self::Split(..) | Self::Return(_) | Self::Hold(_) => None,
             Self::Answer(reason) => Some(reason.name()),
             Self::Punt(reason) => Some(reason.name()),
             Self::Drop(reason) => Some(reason.name()),

@@ -62,11 +62,13 @@ impl Scrape {
             punted: self.sum("guideway_port_punted_packets_total"),
             dropped: self.sum("guideway_dropped_packets_total"),
             held: self.sum("guideway_fragments_held"),
+            fragmented: self.sum("guideway_packets_fragmented_total"),
+            made: self.sum("guideway_fragments_made_total"),
         }
     }
 }
 
-/// received = sent + answered + punted + dropped + held, in packets.
+/// received + made = sent + answered + punted + dropped + held + fragmented, in packets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Balance {
     /// Taken from the ports.
@@ -81,13 +83,18 @@ pub struct Balance {
     pub dropped: f64,
     /// Fragments that wait for their first ones.
     pub held: f64,
+    /// Sent in pieces.
+    pub fragmented: f64,
+    /// The pieces; they are among those sent.
+    pub made: f64,
 }
 
 impl Balance {
     /// Does the invariant hold?
     #[must_use]
     pub fn holds(&self) -> bool {
-        (self.received - (self.sent + self.answered + self.punted + self.dropped + self.held)).abs() < 0.5
+        let left = self.sent + self.answered + self.punted + self.dropped + self.held + self.fragmented;
+        (self.received + self.made - left).abs() < 0.5
     }
 }
 
@@ -177,5 +184,8 @@ mod tests {
         };
         assert!(Scrape::parse(&text(3)).balance().holds());
         assert!(!Scrape::parse(&text(2)).balance().holds());
+        let pieces = "guideway_packets_fragmented_total 2\nguideway_fragments_made_total 4\n";
+        assert!(Scrape::parse(&(text(5) + pieces)).balance().holds(), "two of the ten left as four");
+        assert!(!Scrape::parse(&(text(3) + pieces)).balance().holds());
     }
 }

@@ -62,7 +62,10 @@ pub(super) fn spec(settings: &Settings, timeouts: Timeouts) -> Spec {
         seed: 7,
         maglev_size: if settings.backends < BACKENDS_LARGE { MAGLEV_SIZE } else { MAGLEV_SIZE_LARGE },
         timeouts,
-        pools: vec![PoolSpec { backends: (0..settings.backends).map(backend).collect() }],
+        pools: vec![PoolSpec {
+            backends: (0..settings.backends).map(backend).collect(),
+            ..PoolSpec::default()
+        }],
         services: (0..settings.vips).map(service).collect(),
         nat: Default::default(),
         signals: Default::default(),

@@ -156,6 +156,7 @@ fn pool(draft: &PoolDraft, ports: &[PortDraft]) -> Option<Pool> {
         name: draft.name.as_ref()?.value.clone(),
         encap: encap.encap,
         policy: encap.policy,
+        oversize: encap.oversize,
         local_addresses: encap.local_addresses.iter().map(|address| address.value).collect(),
         backends: backends.collect::<Option<Vec<_>>>()?,
         slow_start: draft.slow_start,

@@ -5,6 +5,7 @@
 //! data: no I/O and no DPDK, so that `check` builds everywhere and tests can write it by hand.
 
 use lb_core::composition::Policy;
+use lb_core::spec::Oversize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -224,6 +225,8 @@ pub struct Pool {
     pub encap: Encap,
     /// What the outer headers say; the default unless the file says otherwise.
     pub policy: Policy,
+    /// What becomes of packets that do not fit with their outer headers. Not of NAT.
+    pub oversize: Oversize,
     /// Full NAT only, and there at least one of the family of each backend.
     pub local_addresses: Vec<IpAddr>,
     /// In file order, possibly empty; names and addresses are unique within the pool.

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use lb_core::address::{NoHost, no_host};
 
 use super::code::Code;
 use super::mac::MacAddr;
@@ -221,15 +222,14 @@ pub(super) fn seed(text: &str) -> Result<u128, Complaint> {
 
 /// Why a station cannot have this address, if it cannot.
 pub(super) fn unusable(address: IpAddr) -> Option<&'static str> {
-    match address {
-        IpAddr::V4(v4) if v4 == Ipv4Addr::BROADCAST => Some("the broadcast address"),
-        IpAddr::V4(v4) if v4.octets()[0] == 0 => Some("an address of \"this network\" (RFC 1122, 3.2.1.3)"),
-        IpAddr::V4(v4) if v4.octets()[0] >= 240 => Some("a reserved address (RFC 1112, 4)"),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Some("the unspecified address"),
-        _ if address.is_loopback() => Some("a loopback address"),
-        _ if address.is_multicast() => Some("a multicast address"),
-        _ => None,
-    }
+    no_host(address).map(|why| match why {
+        NoHost::ThisNetwork => "an address of \"this network\" (RFC 1122, 3.2.1.3)",
+        NoHost::Loopback => "a loopback address",
+        NoHost::Multicast => "a multicast address",
+        NoHost::Reserved => "a reserved address (RFC 1112, 4)",
+        NoHost::Broadcast => "the broadcast address",
+        NoHost::Unspecified => "the unspecified address",
+    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::view::{ConnectionStatus, Explanation, Flow, Step};
 use super::{effective, report};
 use crate::config::Config;
 use crate::plan::{Names, Plan};
+use lb_core::address::{NoHost, no_host};
 use lb_core::clock::Tick;
 use lb_core::composition::{Composition, Form, Vlan};
 use lb_core::conn::{Class, ConnTable};
@@ -25,6 +26,7 @@ use lb_core::nat::Nat;
 use lb_core::packet::{Frame, Packet};
 use lb_core::pipeline::Pipeline;
 use lb_core::prefix::Prefix;
+use lb_core::reason::DropReason;
 use lb_core::spec::{Echo, HashFields, Mode, Spec};
 use lb_core::tables::{Tables, TablesError};
 use lb_core::verdict::{RecordIndex, Verdict};
@@ -68,7 +70,7 @@ impl<'a> Explainer<'a> {
             self.pipeline.enter_flow(self.tables, &key, (entry.record, entry.class), now);
         }
         let mut packets = [Frame::new(&frame::of(flow))];
-        let verdict = self.pipeline.process(self.tables, PortFilter::ANY, now, &mut packets)[0];
+        let verdict = self.pipeline.process(self.tables, &PortFilter::ANY, now, &mut packets)[0];
         self.pipeline.delete_flow(self.tables, &key, now);
 
         let service = match is_ping {
@@ -99,6 +101,9 @@ impl<'a> Explainer<'a> {
         );
         self.explain_entry(entry, verdict, flow, &mut explanation);
         match position {
+            Some(_) if verdict == Verdict::Drop(DropReason::MartianSource) => {
+                explanation.step("source", martian(flow));
+            }
             Some(at) if is_ping => self.explain_echo(at, hash, &mut explanation),
             Some(at) => self.explain_choice(at, &key, &mut explanation),
             None => {}
@@ -192,12 +197,12 @@ impl<'a> Explainer<'a> {
 
     /// `entry` is one that may be followed.
     fn explain_verdict(&self, verdict: Verdict, entry: Option<Entry>, frame: &[u8], into: &mut Explanation) {
-        let Verdict::Forward(record) = verdict else {
+        let (Verdict::Forward(record) | Verdict::Split(record, _)) = verdict else {
             let help = match verdict {
                 Verdict::Drop(reason) => reason.help(),
                 Verdict::Punt(reason) => reason.help(),
                 Verdict::Answer(reason) => reason.help(),
-                Verdict::Forward(_) | Verdict::Return(_) | Verdict::Hold(_) => "",
+                Verdict::Forward(_) | Verdict::Split(..) | Verdict::Return(_) | Verdict::Hold(_) => "",
             };
             let reason = verdict.reason().unwrap_or_default();
             into.step("verdict", format!("{} ({reason}): {help}", verdict.name()));
@@ -239,6 +244,22 @@ impl Explanation {
 /// True for packets that never follow an entry.
 fn opens_tcp(flow: Flow) -> bool {
     flow.opens && flow.protocol == lb_core::wire::PROTOCOL_TCP
+}
+
+/// Why nobody can have sent a packet of this flow.
+fn martian(flow: Flow) -> String {
+    let source = flow.source.ip();
+    if source == flow.destination.ip() {
+        return format!("{source} is the VIP itself: a forged packet (LAND)");
+    }
+    let why = match no_host(source) {
+        Some(NoHost::ThisNetwork) => "is of \"this network\"",
+        Some(NoHost::Loopback) => "is a loopback address",
+        Some(NoHost::Multicast) => "is a multicast address",
+        Some(NoHost::Reserved | NoHost::Broadcast) => "is a reserved address",
+        Some(NoHost::Unspecified) | None => "is the unspecified address",
+    };
+    format!("{source} {why}: no host sends from it, so no backend is chosen")
 }
 
 /// What a VIP would have to serve.

@@ -216,6 +216,7 @@ fn pool_fields(pool: &model::Pool) -> Vec<(&'static str, String)> {
         ("encap.checksum", pool.policy.checksum.map_or_else(|| "default".into(), |on| on.to_string())),
         ("encap.vlan", vlan(pool.policy.vlan)),
         ("encap.decrement_ttl", pool.policy.decrement_ttl.to_string()),
+        ("encap.oversize", debug(pool.oversize)),
         ("local_addresses", list(&pool.local_addresses)),
         ("health_check", check.map_or_else(|| "none".into(), debug)),
         ("panic_threshold", format!("{}", f64::from(pool.health.panic_below) / 10_000.0)),

@@ -4,7 +4,7 @@
 
 use super::{PacketBurst, PacketIo};
 use bytemuck::TransparentWrapper;
-use dpdk::{Burst, Mbuf, RxQueue, TxQueue, WaitSet};
+use dpdk::{Burst, Mbuf, Mempool, RxQueue, TxQueue, WaitSet};
 use lb_core::packet::Packet;
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -88,20 +88,22 @@ pub struct PortQueues {
 /// One worker's queues on every port.
 pub struct DpdkIo {
     ports: Vec<PortQueues>,
+    /// Where received packets are from.
+    pool: Mempool,
     wait: WaitSet,
     wakes_for_packets: bool,
     cycles: CycleClock,
 }
 
 impl DpdkIo {
-    /// I/O over the queues of each port, in the order of the configuration. `bell` is a descriptor that ends a
-    /// sleep besides those of the queues.
-    pub fn new(ports: Vec<PortQueues>, bell: Option<RawFd>) -> Self {
+    /// I/O over the queues of each port, in the order of the configuration, whose packets are from `pool`. `bell` is a
+    /// descriptor that ends a sleep besides those of the queues.
+    pub fn new(ports: Vec<PortQueues>, pool: Mempool, bell: Option<RawFd>) -> Self {
         let queues = || ports.iter().filter_map(|port| port.rx.as_ref());
         let fds: Vec<RawFd> = queues().flat_map(|rx| rx.wait_fds()).copied().chain(bell).collect();
         // One queue that cannot wake anybody is enough to forbid long sleeps.
         let wakes_for_packets = !fds.is_empty() && queues().all(|rx| !rx.wait_fds().is_empty());
-        Self { ports, wait: WaitSet::new(&fds), wakes_for_packets, cycles: CycleClock::new() }
+        Self { ports, pool, wait: WaitSet::new(&fds), wakes_for_packets, cycles: CycleClock::new() }
     }
 }
 
@@ -135,6 +137,10 @@ impl PacketIo for DpdkIo {
         if let Some(tx) = self.ports.get_mut(port).and_then(|queues| queues.tx.as_mut()) {
             tx.tx(burst);
         }
+    }
+
+    fn buffer(&mut self) -> Option<MbufPacket> {
+        self.pool.alloc().map(MbufPacket)
     }
 
     #[inline]

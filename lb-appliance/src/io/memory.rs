@@ -9,6 +9,9 @@ use lb_core::pipeline::BURST_MAX;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
+/// Longest frame of a packet that is made here, bytes.
+const BUFFER_LEN: usize = 9_600 + 22;
+
 /// One worker's part of a port in memory.
 #[derive(Debug, Default)]
 pub struct MemoryPort {
@@ -46,13 +49,21 @@ impl MemoryPort {
 #[derive(Debug)]
 pub struct MemoryIo {
     ports: Vec<MemoryPort>,
+    /// How many packets can still be made here.
+    buffers: usize,
     start: Instant,
 }
 
 impl MemoryIo {
     /// I/O over `ports`.
     pub fn new(ports: Vec<MemoryPort>) -> Self {
-        Self { ports, start: Instant::now() }
+        Self { ports, buffers: usize::MAX, start: Instant::now() }
+    }
+
+    /// The same I/O, which runs out of buffers.
+    #[must_use]
+    pub fn with_buffers(self, buffers: usize) -> Self {
+        Self { buffers, ..self }
     }
 }
 
@@ -119,6 +130,11 @@ impl PacketIo for MemoryIo {
             // Nobody looks at the frames: they are sent all the same.
             let _ = output.send(frame);
         }
+    }
+
+    fn buffer(&mut self) -> Option<Frame> {
+        self.buffers = self.buffers.checked_sub(1)?;
+        Some(Frame::new(&[0; BUFFER_LEN]))
     }
 
     fn now_nanos(&self) -> u64 {

@@ -69,6 +69,9 @@ pub trait PacketIo {
     /// Hands packets to the transmit ring of `port`, from the front; what it does not take stays in the burst.
     fn transmit(&mut self, port: usize, burst: &mut Self::Burst);
 
+    /// An empty packet with the headroom of a received one, for a frame as long as any port takes; `None` if none is free.
+    fn buffer(&mut self) -> Option<Self::Packet>;
+
     /// Nanoseconds of a monotonic clock, cheap enough for every burst.
     fn now_nanos(&self) -> u64;
 

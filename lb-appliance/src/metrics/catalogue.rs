@@ -84,6 +84,8 @@ metrics! {
     IcmpErrorsForwarded, Counter, Node, "guideway_icmp_errors_forwarded_total", [], "ICMP errors forwarded to the backend that has the flow.";
     FragmentsForwarded, Counter, Node, "guideway_fragments_forwarded_total", [], "IP fragments forwarded to a backend.";
     FragmentsHeld, Gauge, Node, "guideway_fragments_held", [], "IP fragments that wait for the first of their datagram.";
+    PacketsFragmented, Counter, Node, "guideway_packets_fragmented_total", [], "IPv4 packets that left in pieces because they were too long.";
+    FragmentsMade, Counter, Node, "guideway_fragments_made_total", [], "The pieces that they left in.";
     PortInfo, Gauge, Ports, "guideway_port_info", ["port", "driver", "device", "numa_node"], "Port identity.";
     PortUp, Gauge, Ports, "guideway_port_up", ["port"], "Link state (1 = up).";
     PortSpeed, Gauge, Ports, "guideway_port_speed_bytes", ["port"], "Link speed in bytes per second, if known.";

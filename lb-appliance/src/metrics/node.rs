@@ -59,6 +59,8 @@ fn collect_portless(sources: &Sources, families: &mut Families) {
     }
     families.count(Metric::IcmpErrorsForwarded, &[], sum(&|packets| packets.icmp_errors.get()));
     families.count(Metric::FragmentsForwarded, &[], sum(&|packets| packets.fragments.get()));
+    families.count(Metric::PacketsFragmented, &[], sum(&|packets| packets.fragmented.get()));
+    families.count(Metric::FragmentsMade, &[], sum(&|packets| packets.fragments_made.get()));
     families.put(Metric::FragmentsHeld, &[], sum(&|packets| packets.held.get()) as f64);
 }
 

@@ -26,7 +26,7 @@ const INNER: &str = ", inner_mac: 02-00-00-00-00-77";
 /// Whoever asks for nothing special, or for what is usual, pays nothing for what is special.
 #[test]
 fn the_usual_policy_leaves_the_edits_of_the_loops() {
-    for policy in ["", "dscp: copy, ttl: 64, vlan: keep, decrement_ttl: true"] {
+    for policy in ["", "dscp: copy, ttl: 64, vlan: keep, decrement_ttl: true", "oversize: fragment"] {
         assert!(matches!(mode_of(&format!("{{ipip: {{{policy}}}}}"), ""), Mode::Ipip { .. }), "{policy}");
         assert!(matches!(mode_of(&format!("{{gue: {{{policy}}}}}"), ""), Mode::Gue { .. }), "{policy}");
         let vxlan = format!("{{vxlan: {{vni: 1, {policy}}}}}").replace(", }", "}");

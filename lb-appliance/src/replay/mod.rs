@@ -12,6 +12,7 @@ mod line;
 mod options;
 mod session;
 mod sink;
+mod split;
 mod summary;
 mod waiting;
 

@@ -33,9 +33,9 @@ pub struct Replay {
     pub(super) tables: Tables,
     names: Names,
     pub(super) pipeline: Pipeline,
-    counters: Arc<WorkerCounters>,
+    pub(super) counters: Arc<WorkerCounters>,
     burst_max: usize,
-    summary: Summary,
+    pub(super) summary: Summary,
     /// Until when the connection table has been swept, whole ticks since the first frame.
     pub(super) swept_ticks: u64,
     /// Fragments that came before the first of their datagram.
@@ -144,11 +144,16 @@ impl Replay {
         let now = tick(burst.ticks);
         self.pipeline.expire_fragments(&self.tables, now);
         self.give_up(|state| state == HeldState::Gone, json)?;
-        let verdicts = self.pipeline.process(&self.tables, PortFilter::ANY, now, &mut burst.frames).to_vec();
-        for ((frame, stamp), verdict) in burst.frames.iter().zip(&burst.stamps).zip(verdicts) {
+        let verdicts = self.pipeline.process(&self.tables, &PortFilter::ANY, now, &mut burst.frames).to_vec();
+        for (at, ((frame, stamp), verdict)) in
+            burst.frames.iter().zip(&burst.stamps).zip(verdicts).enumerate()
+        {
             let n = self.summary.frames;
             self.summary.frames += 1;
             match verdict {
+                Verdict::Split(record, l3) => {
+                    self.split((n, *stamp), (at, record, l3), frame, sink, json)?;
+                }
                 Verdict::Hold(slot) => self.held.push(Waiting { n, frame: frame.clone(), slot }),
                 verdict => self.settle((n, *stamp), verdict, frame.frame(), sink, json)?,
             }
@@ -181,7 +186,7 @@ impl Replay {
             }
             Verdict::Punt(_) => self.counters.punted.add(1),
             // Counted where it was decided.
-            Verdict::Drop(_) | Verdict::Hold(_) => {}
+            Verdict::Drop(_) | Verdict::Hold(_) | Verdict::Split(..) => {}
         }
         Ok(())
     }
@@ -223,7 +228,7 @@ fn name<'n>(
     frame: &[u8],
 ) -> (Option<&'n str>, Option<&'n str>) {
     match verdict {
-        Verdict::Forward(record) => match tables.owner(record) {
+        Verdict::Forward(record) | Verdict::Split(record, _) => match tables.owner(record) {
             Some(owner) => (names.vip(owner), names.backend(owner)),
             None => (None, None),
         },

@@ -12,6 +12,10 @@ pub struct Summary {
     pub frames: u64,
     /// Frames sent to a backend.
     pub forwarded: u64,
+    /// Frames sent to a backend in pieces.
+    pub fragmented: u64,
+    /// The pieces.
+    pub pieces: u64,
     /// Frames turned into a reply of our own.
     pub answered: u64,
     /// Frames for the kernel, by `PuntReason as usize`.
@@ -45,6 +49,7 @@ impl Summary {
     pub(super) fn count(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Forward(_) | Verdict::Return(_) => self.forwarded += 1,
+            Verdict::Split(..) => self.fragmented += 1,
             Verdict::Answer(_) => self.answered += 1,
             // Not what becomes of a frame: counted again when that is known.
             Verdict::Hold(_) => {}
@@ -63,14 +68,16 @@ impl Summary {
         self.drops.iter().sum()
     }
 
-    /// Holds `received = sent + answered + punted + drops` against the packet path's counters.
+    /// Holds `received = sent whole + fragmented + answered + punted + drops` against the packet path's counters.
     ///
     /// # Errors
     /// The first count that differs.
     pub(super) fn conserved(&self, counters: &WorkerCounters) -> Result<(), NotConserved> {
         let pairs = [
             ("received", self.frames, counters.received.get()),
-            ("sent", self.forwarded, counters.sent.get()),
+            ("sent", self.forwarded + self.pieces, counters.sent.get()),
+            ("fragmented", self.fragmented, counters.fragmented.get()),
+            ("fragments made", self.pieces, counters.fragments_made.get()),
             ("answered", self.answered, counters.answered.get()),
             ("punted", self.punted(), counters.punted.get()),
             ("accounted for", self.frames, counters.accounted()),
@@ -109,11 +116,14 @@ impl fmt::Display for Summary {
             f,
             "{} frames = {} forwarded + {} answered + {} punted + {} dropped",
             self.frames,
-            self.forwarded,
+            self.forwarded + self.fragmented,
             self.answered,
             self.punted(),
             self.dropped()
         )?;
+        if self.fragmented != 0 {
+            write!(f, "\n  forwarded in {} pieces: {}", self.pieces, self.fragmented)?;
+        }
         let punts =
             PuntReason::ALL.iter().map(|reason| ("punted", reason.name(), self.punts[*reason as usize]));
         let drops =

@@ -39,8 +39,13 @@ impl Replay {
                 continue;
             }
             let mut frames = [one.frame];
-            let verdict = self.pipeline.process_held(&self.tables, PortFilter::ANY, now, &mut frames)[0];
-            self.settle((one.n, stamp), verdict, frames[0].frame(), sink, json)?;
+            let verdict = self.pipeline.process_held(&self.tables, &PortFilter::ANY, now, &mut frames)[0];
+            match verdict {
+                Verdict::Split(record, l3) => {
+                    self.split((one.n, stamp), (0, record, l3), &frames[0], sink, json)?;
+                }
+                verdict => self.settle((one.n, stamp), verdict, frames[0].frame(), sink, json)?,
+            }
         }
         Ok(())
     }

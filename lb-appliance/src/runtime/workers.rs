@@ -14,7 +14,7 @@ use crate::io::taps::Taps;
 use crate::worker::control_line::{ControlLine, Errand};
 use crate::worker::{LoopSettings, Worker};
 use anyhow::{Context, Result, anyhow};
-use dpdk::EalHandle;
+use dpdk::{EalHandle, Mempool};
 use lb_core::conn::ConnTable;
 use lb_core::counters::WorkerCounters;
 use lb_core::headers::PortFilter;
@@ -46,6 +46,8 @@ pub(super) struct WorkerPlan {
     pub(super) nat_sessions: usize,
     /// Datagrams in pieces under way, and fragments that wait.
     pub(super) fragments: (usize, usize),
+    /// Where packets are from.
+    pub(super) pool: Mempool,
     pub(super) tables: Arc<Tables>,
     pub(super) filters: Vec<PortFilter>,
     /// Which worker owns which queue, by port; punt interfaces come last.
@@ -170,7 +172,7 @@ impl Start {
         }
         // Registered threads have the pool's cache to themselves.
         let registered = eal.register_thread()?;
-        let io = DpdkIo::new(queues, crew.as_ref().map(Crew::bell));
+        let io = DpdkIo::new(queues, plan.pool, crew.as_ref().map(Crew::bell));
         let mut arena = memory::allocate(plan.connection_entries)?;
         let table = TableMemory::of(&arena);
         let connections = ConnTable::new(&mut *arena);

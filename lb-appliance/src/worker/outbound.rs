@@ -4,6 +4,7 @@
 //! dropped for a reason; none is counted twice.
 
 use super::held::Held;
+use super::split::TooLong;
 use crate::instruments::WorkerInstruments;
 use crate::io::handover::{Crew, Purpose};
 use crate::io::taps::Taps;
@@ -21,7 +22,7 @@ use lb_core::verdict::Verdict;
 const TX_TRIES_MAX: usize = 4;
 
 /// Packets between their verdict and the transmit ring.
-pub(super) struct Outbound<B> {
+pub(super) struct Outbound<B: PacketBurst> {
     /// Per port: what goes to backends.
     staged: Vec<B>,
     /// Our own replies.
@@ -30,6 +31,8 @@ pub(super) struct Outbound<B> {
     punted: B,
     /// What is given up, to be freed at once.
     discarded: B,
+    /// What is to leave in pieces, for the worker to take out after each burst.
+    pub(super) too_long: Vec<TooLong<B::Packet>>,
     /// The port that every backend is reached by, if there is only one.
     only_port: Option<usize>,
     /// Number of records, all of them with that port.
@@ -43,6 +46,7 @@ impl<B: PacketBurst> Outbound<B> {
             answers: B::default(),
             punted: B::default(),
             discarded: B::default(),
+            too_long: Vec::new(),
             only_port: None,
             records: 0,
         };
@@ -82,7 +86,7 @@ impl<B: PacketBurst> Outbound<B> {
         has_tap: bool,
         (drops, (held, from)): (&DropCounters, (&mut Held<B::Packet>, usize)),
     ) {
-        for (packet, verdict) in burst.drain().zip(verdicts) {
+        for (at, (packet, verdict)) in burst.drain().zip(verdicts).enumerate() {
             let port =
                 |record: u16| records.get(usize::from(record)).map(|record| usize::from(record.port()));
             let (list, reason) = match *verdict {
@@ -95,6 +99,10 @@ impl<B: PacketBurst> Outbound<B> {
                     None => (&mut self.discarded, Some(DropReason::NoBackend)),
                 },
                 Verdict::Answer(_) => (&mut self.answers, None),
+                Verdict::Split(record, l3_offset) => {
+                    self.too_long.push(TooLong { packet, at, record, l3_offset });
+                    continue;
+                }
                 Verdict::Hold(slot) => {
                     held.push(packet, from, slot);
                     continue;

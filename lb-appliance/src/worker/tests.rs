@@ -1,6 +1,7 @@
 //! The worker loop over memory ports: everything that comes in is accounted for, whatever becomes of it.
 
 mod mixed;
+mod pieces;
 mod shared;
 mod taps;
 
@@ -11,7 +12,7 @@ use lb_core::counters::WorkerCounters;
 use lb_core::hw::Level;
 use lb_core::packet::{Frame, Packet};
 use lb_core::reason::DropReason;
-use lb_core::spec::{BackendSpec, BackendState, Egress, Mode, PoolSpec, ServiceSpec, Spec};
+use lb_core::spec::{BackendSpec, BackendState, Egress, Mode, Oversize, PoolSpec, ServiceSpec, Spec};
 use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::ipv4::{self, MutableIpv4Packet};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -21,6 +22,10 @@ const BACKEND_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
 
 /// Tables with one backend behind each of `ports`.
 fn tables_over(ports: &[u8]) -> Arc<Tables> {
+    tables_with(ports, Oversize::Signal)
+}
+
+fn tables_with(ports: &[u8], oversize: Oversize) -> Arc<Tables> {
     let backend = |(index, &port): (u8, &u8)| BackendSpec {
         address: [10, 0, 0, 9 + index].into(),
         weight: 1,
@@ -32,7 +37,7 @@ fn tables_over(ports: &[u8]) -> Arc<Tables> {
         seed: 1,
         maglev_size: 7,
         timeouts: lb_core::clock::Timeouts::default(),
-        pools: vec![PoolSpec { backends: (0..).zip(ports).map(backend).collect() }],
+        pools: vec![PoolSpec { backends: (0..).zip(ports).map(backend).collect(), oversize }],
         services: vec![ServiceSpec {
             addresses: vec!["203.0.113.10".parse().unwrap()],
             ports: vec![80],
@@ -82,7 +87,11 @@ fn bench(ring_len: usize, latency_sample: u64) -> Bench {
 
 /// Two ports; backends behind `backend_ports`.
 fn bench_over(backend_ports: &[u8], ring_len: usize, latency_sample: u64) -> Bench {
-    let tables = tables_over(backend_ports);
+    bench_with(tables_over(backend_ports), usize::MAX, ring_len, latency_sample)
+}
+
+/// Two ports, and so many buffers for packets that are made here.
+fn bench_with(tables: Arc<Tables>, buffers: usize, ring_len: usize, latency_sample: u64) -> Bench {
     let (input, first_input) = channel();
     let (_, second_input) = channel();
     let (mut outputs, mut ports) = (Vec::new(), Vec::new());
@@ -96,8 +105,8 @@ fn bench_over(backend_ports: &[u8], ring_len: usize, latency_sample: u64) -> Ben
     let pipeline = Pipeline::new(ConnTable::with_capacity(64), counters, Level::detect());
     let settings = LoopSettings { burst: 16, is_adaptive: true, latency_sample };
     let filters = vec![PortFilter::new(PORT_MAC); 2];
-    let worker =
-        Worker::new(MemoryIo::new(ports), pipeline, tables, filters, Arc::clone(&instruments), settings);
+    let io = MemoryIo::new(ports).with_buffers(buffers);
+    let worker = Worker::new(io, pipeline, tables, filters, Arc::clone(&instruments), settings);
     Bench { input, outputs, instruments, worker }
 }
 

@@ -9,6 +9,7 @@ mod formats;
 mod golden;
 mod invariance;
 mod nat;
+mod pieces;
 mod program;
 mod tshark;
 mod wire;
@@ -43,10 +44,12 @@ fn replayed(config: &Config, capture: &[u8], options: &ReplayOptions) -> Outcome
 /// The summary of a replay that went well; its equation holds.
 fn summary(outcome: &Outcome) -> &Summary {
     let summary = outcome.result.as_ref().unwrap_or_else(|error| panic!("{error}"));
-    let parts = summary.forwarded + summary.answered + summary.punted() + summary.dropped();
+    let forwarded = summary.forwarded + summary.fragmented;
+    let parts = forwarded + summary.answered + summary.punted() + summary.dropped();
     assert_eq!(summary.frames, parts, "{summary}");
     assert_eq!(summary.frames, outcome.lines.len() as u64, "one line per frame");
-    assert_eq!(summary.forwarded + summary.answered, outcome.sent.len() as u64, "{summary}");
+    let sent = summary.forwarded + summary.pieces + summary.answered;
+    assert_eq!(sent, outcome.sent.len() as u64, "{summary}");
     summary
 }
 

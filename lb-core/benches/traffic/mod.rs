@@ -54,7 +54,7 @@ pub(crate) fn tables(mode: Mode, is_v6: bool, state: fn(usize) -> BackendState) 
         seed: 7,
         maglev_size: 65_537,
         timeouts: Timeouts::default(),
-        pools: vec![PoolSpec { backends: backends.collect() }],
+        pools: vec![PoolSpec { backends: backends.collect(), ..PoolSpec::default() }],
         services: vec![service],
         nat: Default::default(),
         signals: Default::default(),

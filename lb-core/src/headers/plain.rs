@@ -7,6 +7,7 @@
 //! up or added, never branched on.
 
 use super::{Headers, PortFilter, bytes};
+use crate::address;
 use crate::checksum;
 use crate::hw::Isa;
 use crate::wire::{
@@ -194,18 +195,52 @@ pub(crate) fn headers_of_hit(size: Size, is_v6: bool) -> Headers {
     }
 }
 
-/// Destination address and port, in host order, and protocol of a plain IPv4 packet.
-#[inline(always)]
-pub(crate) fn target_v4(frame: &[u8]) -> Option<(u32, u16, u8)> {
-    let head = frame.first_chunk::<V4_LEN>()?;
-    let port = u16::from_be_bytes(*bytes(head, L4_V4 + 2));
-    Some((u32::from_be_bytes(*bytes(head, 30)), port, head[23]))
+/// Where a plain IPv4 packet goes: address, port and protocol in one word, in network order as they are in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TargetV4(u64);
+
+impl TargetV4 {
+    /// The target of a plain packet; `None` if no host can have sent it.
+    #[inline(always)]
+    pub(crate) fn of(frame: &[u8]) -> Option<Self> {
+        let head = frame.first_chunk::<V4_LEN>()?;
+        // Address, source port, destination port; the protocol takes the place of the source port.
+        let word = u64::from_le_bytes(*bytes(head, 30));
+        let source = u32::from_ne_bytes(*bytes(head, 26));
+        if address::is_martian_v4(source, u32::from_ne_bytes(*bytes(head, 30))) {
+            return None;
+        }
+        Some(Self(word & 0xffff_0000_ffff_ffff | u64::from(head[23]) << 32))
+    }
+
+    /// Address and port in host order, and protocol.
+    #[inline(always)]
+    pub(crate) fn parts(self) -> (u32, u16, u8) {
+        ((self.0 as u32).swap_bytes(), ((self.0 >> 48) as u16).swap_bytes(), (self.0 >> 32) as u8)
+    }
 }
 
-/// Destination address and port, in host order, and protocol of a plain IPv6 packet.
-#[inline(always)]
-pub(crate) fn target_v6(frame: &[u8]) -> Option<(u128, u16, u8)> {
-    let head = frame.first_chunk::<V6_LEN>()?;
-    let port = u16::from_be_bytes(*bytes(head, L4_V6 + 2));
-    Some((u128::from_be_bytes(*bytes(head, 38)), port, head[20]))
+/// The same of IPv6: the address, and port and protocol in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TargetV6(u128, u32);
+
+impl TargetV6 {
+    /// The target of a plain packet; `None` if no host can have sent it.
+    #[inline(always)]
+    pub(crate) fn of(frame: &[u8]) -> Option<Self> {
+        let head = frame.first_chunk::<V6_LEN>()?;
+        let half = |at: usize| u64::from_ne_bytes(*bytes(head, at));
+        if address::is_martian_v6([half(22), half(30)], [half(38), half(46)]) {
+            return None;
+        }
+        let port = u16::from_ne_bytes(*bytes(head, L4_V6 + 2));
+        let address = u128::from_ne_bytes(*bytes(head, 38));
+        Some(Self(address, u32::from(port) | u32::from(head[20]) << 16))
+    }
+
+    /// Address and port in host order, and protocol.
+    #[inline(always)]
+    pub(crate) fn parts(self) -> (u128, u16, u8) {
+        (u128::from_be(self.0), u16::from_be(self.1 as u16), (self.1 >> 16) as u8)
+    }
 }

@@ -8,7 +8,6 @@ use crate::checksum;
 use crate::icmp::{HEADER_LEN, protocol};
 use crate::packet::Packet;
 use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4_LEN, IPV6_LEN, NEXT_AUTHENTICATION, NEXT_FRAGMENT};
-use std::net::IpAddr;
 
 /// Longest error over IPv4, bytes of IP datagram (RFC 1812 section 4.3.2.3).
 const ERROR_MAX_V4: usize = 576;
@@ -46,15 +45,6 @@ pub struct Place {
     pub len: usize,
     /// True for IPv6.
     pub is_v6: bool,
-}
-
-/// True if an error or a reply may be sent to `source` (RFC 1122 section 3.2.2, RFC 1812 section 4.3.2.7, RFC 4443
-/// section 2.4 (e)): it is one host's.
-pub fn may_answer(source: IpAddr) -> bool {
-    match source {
-        IpAddr::V4(source) => !matches!(source.octets()[0], 0 | 127 | 224..),
-        IpAddr::V6(source) => !source.is_unspecified() && !source.is_loopback() && !source.is_multicast(),
-    }
 }
 
 /// Turns a frame into an error about the datagram in it, from the datagram's destination to its source. `None`, with

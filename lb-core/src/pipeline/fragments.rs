@@ -5,6 +5,7 @@
 
 use super::Burst;
 use super::misses::Tally;
+use crate::address;
 use crate::clock::Tick;
 use crate::conn::Line;
 use crate::fragments::{HeldState, Noted, Piece};
@@ -29,6 +30,8 @@ fn fate_of_others(verdict: Verdict) -> Verdict {
             Verdict::Drop(DropReason::MtuExceeded)
         }
         Verdict::Answer(AnswerReason::TimeExceeded) => Verdict::Drop(DropReason::TtlExceeded),
+        // Each fragment for itself.
+        Verdict::Split(record, _) => Verdict::Forward(record),
         other => other,
     }
 }
@@ -48,6 +51,10 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             return;
         };
         let service_number = Some(usize::from(service));
+        if address::is_martian(fragment.datagram.source, destination) {
+            self.drop_served(at, DropReason::MartianSource, service_number);
+            return;
+        }
         if self.tables.portless(service).fragments == Fragments::Drop {
             self.drop_served(at, DropReason::Fragment, service_number);
             return;
@@ -157,8 +164,10 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                     return;
                 }
                 self.stage.hashes[at] = hash;
-                match self.deliver(at, record, &fragment.datagram.for_edit()) {
+                let headers = fragment.datagram.for_edit();
+                match self.deliver(at, record, &headers) {
                     Ok(()) => self.counters.fragments.add(1),
+                    Err(reason) if self.leaves_in_pieces(at, record, &headers, reason) => {}
                     // Never an error about any fragment but the first (RFC 1122 section 3.2.2).
                     Err(reason) => self.drop_served(at, reason, service),
                 }
@@ -166,7 +175,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             Verdict::Answer(AnswerReason::EchoReply) => self.follow_echo(at, fragment, service),
             Verdict::Punt(reason) => self.stage.verdicts[at] = Verdict::Punt(reason),
             Verdict::Drop(reason) => self.drop_served(at, reason, service),
-            Verdict::Answer(_) | Verdict::Hold(_) | Verdict::Return(_) => {
+            Verdict::Answer(_) | Verdict::Hold(_) | Verdict::Return(_) | Verdict::Split(..) => {
                 self.drop_served(at, DropReason::Fragment, service)
             }
         }
@@ -250,7 +259,7 @@ impl<S: DerefMut<Target = [Line]>> super::Pipeline<S> {
     pub fn process_held<P: Packet>(
         &mut self,
         tables: &Tables,
-        filter: headers::PortFilter,
+        filter: &headers::PortFilter,
         now: Tick,
         packets: &mut [P],
     ) -> &[Verdict] {

@@ -4,6 +4,7 @@
 //! told anything that the RFCs forbid to tell; every message that we make is paid from a budget.
 
 use super::Burst;
+use crate::address;
 use crate::checksum;
 use crate::conn::Line;
 use crate::flow::FlowKey;
@@ -16,7 +17,7 @@ use crate::icmp::{self, Kind};
 use crate::packet::Packet;
 use crate::reason::{AnswerReason, DropReason, PuntReason};
 use crate::service::ServiceIndex;
-use crate::spec::Echo;
+use crate::spec::{Echo, Oversize};
 use crate::verdict::{RecordIndex, Verdict};
 use crate::wire::{PROTOCOL_ICMP, PROTOCOL_ICMPV6, be16};
 use std::net::IpAddr;
@@ -45,6 +46,10 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             }
             return;
         };
+        if address::is_martian(message.source, message.destination) {
+            self.drop_served(at, DropReason::MartianSource, Some(usize::from(service)));
+            return;
+        }
         match kind {
             Kind::Error | Kind::TooBig => self.error_about_flow(level, at, message, service),
             Kind::EchoRequest => self.echo(level, at, message, service),
@@ -82,8 +87,12 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             _ => self.tables.choose(Portable, service, (&flow, hash), &[]).record,
         };
         let record = known.or_else(chosen);
+        let headers = message.for_edit();
         let done = match record {
-            Some(record) => self.deliver(at, record, &message.for_edit()),
+            Some(record) => match self.deliver(at, record, &headers) {
+                Err(reason) if self.leaves_in_pieces(at, record, &headers, reason) => Ok(()),
+                done => done,
+            },
             None => Err(DropReason::NoBackend),
         };
         match done {
@@ -150,7 +159,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// True if a packet comes from somebody who may be answered.
     fn may_answer(&self, at: usize, source: IpAddr, destination: IpAddr) -> bool {
         let station = self.packets.get(at).and_then(|packet| packet.frame().get(6).copied());
-        source != destination && build::may_answer(source) && station.is_some_and(|first| first & 1 == 0)
+        !address::is_martian(source, destination) && station.is_some_and(|first| first & 1 == 0)
     }
 
     /// Takes a message to `source` out of a budget, if there is any left.
@@ -174,11 +183,14 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         self.aside.limiter.take(purse, budget, hash, self.now)
     }
 
-    /// What becomes of a packet that cannot be forwarded to `record`: its sender is told, if he may be and the budget
-    /// allows it; else the packet is dropped for the reason.
+    /// What becomes of a packet that cannot be forwarded to `record`: it leaves in pieces, if that helps and is wanted; or its
+    /// sender is told, if he may be and the budget allows it; else the packet is dropped for the reason.
     #[cold]
     #[inline(never)]
     pub(super) fn refuse(&mut self, at: usize, record: RecordIndex, headers: &Headers, reason: DropReason) {
+        if self.leaves_in_pieces(at, record, headers, reason) {
+            return;
+        }
         match self.tell(at, record, headers, reason) {
             Some(told) => self.answer(at, told),
             None => self.drop_served(at, reason, self.service_of(record)),
@@ -197,10 +209,11 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let (error, answer) = match reason {
             DropReason::TtlExceeded => (Error::TimeExceeded, AnswerReason::TimeExceeded),
             DropReason::MtuExceeded => {
-                let fits = self.tables.tails.get(usize::from(record))?.inner_max;
+                let tail = self.tables.tails.get(usize::from(record))?;
+                let fits = tail.inner_max;
                 let mtu = if is_v6 { fits.max(MTU_MIN_V6) } else { fits };
                 // A dead record fits nothing; and a packet that is no longer than what it is told gains nothing.
-                if fits == 0 || ip_len <= mtu {
+                if fits == 0 || ip_len <= mtu || tail.oversize == Oversize::Drop {
                     return None;
                 }
                 let answer =

@@ -5,6 +5,7 @@
 
 use super::rest::opens;
 use super::{Burst, Pipeline};
+use crate::address;
 use crate::clock::Tick;
 use crate::conn::Line;
 use crate::counters::WorkerCounters;
@@ -404,6 +405,10 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             .find_map(|side| Some((sessions.get(sessions.find(&about, side)?), side)));
         let Some((session, side)) = found else { return false };
         let (service, record) = (usize::from(session.service), session.record);
+        if address::is_martian(message.source, message.destination) {
+            self.drop_served(at, DropReason::MartianSource, Some(service));
+            return true;
+        }
         let mut datagram = [0; ERROR_LEN_MAX];
         let (written, macs, verdict) = match side {
             Direction::Backward => {

@@ -10,8 +10,10 @@ mod fragments;
 mod golden;
 mod icmp;
 mod invariants;
+mod martians;
 mod naive;
 mod nat;
+mod oversize;
 mod special;
 mod stories;
 mod traffic;
@@ -57,7 +59,7 @@ fn pool(first: &str, backends: u8, mode: Mode) -> PoolSpec {
         egress: Egress { port: 0, mtu: MTU, source_mac: OUR_MAC, next_hop_mac: [0x02, 0, 0, 0, 1, index] },
         mode,
     };
-    PoolSpec { backends: (0..backends).map(backend).collect() }
+    PoolSpec { backends: (0..backends).map(backend).collect(), ..PoolSpec::default() }
 }
 
 /// Backends with encapsulations off the loops. What changes the length of a frame by a tag, or lets a TTL of 1
@@ -182,7 +184,7 @@ impl Lab {
     fn burst(&mut self, frames: &[Vec<u8>]) -> Vec<(Verdict, Vec<u8>)> {
         let mut packets: Vec<Frame> = frames.iter().map(|frame| Frame::new(frame)).collect();
         let (pipeline, tables, now, slots) = (&mut self.pipeline, &self.tables, self.now, &mut packets[..]);
-        let verdicts = no_allocation(move || pipeline.process(tables, OURS, now, slots)).to_vec();
+        let verdicts = no_allocation(move || pipeline.process(tables, &OURS, now, slots)).to_vec();
         verdicts
             .into_iter()
             .zip(packets)

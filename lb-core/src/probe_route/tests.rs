@@ -31,7 +31,8 @@ fn tables(state: BackendState) -> Tables {
             backends.push(BackendSpec { address: to, weight: 1, state, egress, mode });
         }
     }
-    let pools: Vec<_> = backends.into_iter().map(|one| PoolSpec { backends: vec![one] }).collect();
+    let pools: Vec<_> =
+        backends.into_iter().map(|one| PoolSpec { backends: vec![one], ..PoolSpec::default() }).collect();
     let services = (0..pools.len()).map(|pool| ServiceSpec {
         addresses: vec![
             address(&format!("203.0.113.{pool}")).into(),

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use lb_core::composition::{GENEVE_PORT, Policy, Vlan};
+use lb_core::spec::Oversize;
 
 use super::super::code::Code;
 use super::super::keys;
@@ -27,6 +28,7 @@ const VLAN_MAX: u16 = 4094;
 pub(in super::super) struct EncapDraft {
     pub(in super::super) encap: Encap,
     pub(in super::super) policy: Policy,
+    pub(in super::super) oversize: Oversize,
     pub(in super::super) inner_mac: Option<MacAddr>,
     pub(in super::super) inner_mac_given: bool,
     /// Of full NAT.
@@ -39,6 +41,7 @@ impl EncapDraft {
         Self {
             encap,
             policy: section.map(policy).unwrap_or_default(),
+            oversize: section.and_then(oversize).unwrap_or_default(),
             inner_mac_given: inner_mac.is_some(),
             inner_mac: inner_mac.and_then(|item| item.mac()).map(|mac| mac.value),
             local_addresses: Vec::new(),
@@ -114,6 +117,11 @@ fn network(section: &Section<'_>, port: u16) -> Option<(u32, u16)> {
     let vni = section.require("vni", "100").and_then(|item| item.number(0..=VNI_MAX));
     let port = section.get("port").map_or(Some(port), |item| item.number(1..=u16::MAX));
     Some((vni?, port?))
+}
+
+fn oversize(section: &Section<'_>) -> Option<Oversize> {
+    let words = [("signal", Oversize::Signal), ("drop", Oversize::Drop), ("fragment", Oversize::Fragment)];
+    section.get("oversize")?.choice(&words, &[])
 }
 
 /// The keys that every form has, as far as it has them. What cannot be read is reported; the default stands for it.

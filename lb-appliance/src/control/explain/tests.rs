@@ -46,6 +46,8 @@ fn flow(random: &mut SmallRng) -> Flow {
             [0x2001, 0xdb8, 9, 9, 0, 0, 0, random.random()].into(),
             [0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, last].into(),
         )
+    } else if random.random_bool(0.03) {
+        ([127, 0, 0, 1].into(), [203, 0, 113, 10].into())
     } else {
         let last = [10, 53, 54, 55, 56, 57, 58, 60, 62, 99][random.random_range(0..10)];
         ([10, 9, random.random(), random.random()].into(), [203, 0, 113, last].into())
@@ -86,7 +88,7 @@ fn a_hundred_thousand_explanations_agree_with_the_pipeline_that_has_the_entry() 
         let entry = found.map(|view| Entry { record: view.record, class: view.class });
         let explanation = explainer.explain(flow, entry);
         let mut packets = [Frame::new(&frame::of(flow))];
-        let verdict = pipeline.process(&tables, PortFilter::ANY, now, &mut packets)[0];
+        let verdict = pipeline.process(&tables, &PortFilter::ANY, now, &mut packets)[0];
         assert_eq!(explanation.verdict, verdict.name(), "{flow:?} {entry:?}");
         assert_eq!(explanation.reason.as_deref(), verdict.reason());
         let backend = match verdict {
@@ -126,6 +128,31 @@ fn slices_and_fields_to_hash_are_named() {
     let sticky = told("203.0.113.56:1", 6);
     assert_eq!(step(&sticky, "hash"), "by the source 198.51.100.0/24 alone");
     assert_eq!(told("203.0.113.56:2", 6).slot, sticky.slot);
+}
+
+#[test]
+fn a_source_that_no_host_has_is_said_to_be_one() {
+    let config = config::parse("test", CONFIG).unwrap();
+    for (source, destination, sentence) in [
+        ("127.0.0.1:9", "203.0.113.10:443", "127.0.0.1 is a loopback address: no host sends from it"),
+        ("0.1.2.3:9", "203.0.113.54:9", "0.1.2.3 is of \"this network\": no host"),
+        ("250.0.0.1:9", "203.0.113.56:443", "250.0.0.1 is a reserved address: no host"),
+        ("[ff02::1]:9", "[2001:db8:cafe::10]:443", "ff02::1 is a multicast address: no host"),
+        ("[::]:9", "[2001:db8:cafe::10]:443", ":: is the unspecified address: no host"),
+        ("203.0.113.57:80", "203.0.113.57:80", "203.0.113.57 is the VIP itself: a forged packet (LAND)"),
+    ] {
+        let (source, destination) = (source.parse().unwrap(), destination.parse::<SocketAddr>().unwrap());
+        let protocol = if destination.port() == 9 { 17 } else { 6 };
+        let told = offline(&config, Flow { source, destination, protocol, opens: true }).unwrap();
+        assert_eq!((told.verdict.as_str(), told.reason.as_deref()), ("drop", Some("martian_source")));
+        let step = |stage: &str| told.steps.iter().find(|step| step.stage == stage).map(|step| &*step.result);
+        assert!(step("source").is_some_and(|text| text.starts_with(sentence)), "{:?}", told.steps);
+        assert!(
+            step("verdict").is_some_and(|text| text.starts_with("drop (martian_source): A packet to a VIP"))
+        );
+        assert_eq!((step("maglev"), step("slice"), told.slot), (None, None, None), "nothing is chosen");
+        assert!(told.vip.is_some());
+    }
 }
 
 #[test]

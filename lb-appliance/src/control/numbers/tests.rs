@@ -14,7 +14,9 @@ fn spec(services: &[&[u8]]) -> Spec {
         egress: Egress { port: 0, mtu: 1500, source_mac: [0; 6], next_hop_mac: [0; 6] },
         mode: Mode::L2Dsr,
     };
-    let pools = services.iter().map(|last| PoolSpec { backends: last.iter().map(backend).collect() });
+    let pools = services
+        .iter()
+        .map(|last| PoolSpec { backends: last.iter().map(backend).collect(), ..PoolSpec::default() });
     let service = |pool: usize| ServiceSpec {
         addresses: vec![IpAddr::from([192, 0, 2, pool as u8]).into()],
         ports: vec![80],

@@ -233,7 +233,7 @@ fn nat_tables() -> Tables {
         seed: 1,
         maglev_size: 13,
         timeouts: Default::default(),
-        pools: vec![PoolSpec { backends: vec![backend] }],
+        pools: vec![PoolSpec { backends: vec![backend], ..PoolSpec::default() }],
         services: vec![service],
         nat: Default::default(),
         signals: Default::default(),

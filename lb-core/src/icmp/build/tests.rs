@@ -9,6 +9,7 @@ use pnet_packet::icmpv6::Icmpv6Packet;
 use pnet_packet::ipv4::Ipv4Packet;
 use pnet_packet::ipv6::Ipv6Packet;
 use proptest::prelude::*;
+use std::net::IpAddr;
 
 fn place(sample: &Sample) -> Place {
     let l3_offset = 14 + 4 * sample.tags.len();
@@ -80,26 +81,6 @@ fn an_echo_reply_has_the_data_of_its_request_and_a_fresh_ttl() {
                 assert_eq!(message[4..], request.payload[4..], "identifier, sequence and data");
             }
         }
-    }
-}
-
-#[test]
-fn nobody_who_is_not_one_host_is_answered() {
-    for address in [
-        "0.0.0.0",
-        "0.1.2.3",
-        "127.0.0.1",
-        "224.0.0.1",
-        "240.0.0.1",
-        "255.255.255.255",
-        "::",
-        "::1",
-        "ff02::1",
-    ] {
-        assert!(!may_answer(address.parse().unwrap()), "{address}");
-    }
-    for address in ["1.0.0.1", "198.51.100.7", "223.255.255.255", "2001:db8::7", "fe80::1"] {
-        assert!(may_answer(address.parse().unwrap()), "{address}");
     }
 }
 

@@ -36,7 +36,7 @@ fn take_back(
         HeldState::Waiting => true,
         HeldState::Ready => {
             let mut packets = [Frame::new(&frames[*number])];
-            let verdict = lab.pipeline.process_held(&lab.tables, OURS, lab.now, &mut packets)[0];
+            let verdict = lab.pipeline.process_held(&lab.tables, &OURS, lab.now, &mut packets)[0];
             fates[*number] = Some((verdict, packets[0].frame().to_vec()));
             false
         }

@@ -161,7 +161,7 @@ fn packets_that_end_here() {
         (
             "the last hop of a packet that nobody may be told about",
             Sample::tcp("127.0.0.1:5", "203.0.113.10:443", ACK).with(|one| one.ttl = 1),
-            Dropped(DropReason::TtlExceeded, Some(WEB)),
+            Dropped(DropReason::MartianSource, Some(WEB)),
         ),
         ("a type 0 routing header", six(Extension::Routing(0, 3)), Dropped(DropReason::Unsupported, None)),
         (

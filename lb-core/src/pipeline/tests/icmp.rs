@@ -172,7 +172,7 @@ fn replies_and_errors_are_paid_from_budgets() {
 fn nobody_but_one_host_gets_a_reply() {
     for from in ["0.0.0.0:0", "127.0.0.1:0", "224.0.0.5:0", "255.255.255.255:0", "203.0.113.10:0"] {
         let verdict = Lab::new().send(&echo(from, "203.0.113.10:0", 8)).0;
-        assert_eq!(verdict, Verdict::Drop(DropReason::IcmpIgnored), "{from}");
+        assert_eq!(verdict, Verdict::Drop(DropReason::MartianSource), "{from}");
     }
     let mut frame = echo("198.51.100.7:0", "203.0.113.10:0", 8).frame();
     frame[6] |= 1;

@@ -221,7 +221,7 @@ impl Run {
         let other = self.numbers.below(self.others.len());
         let (other, tables) = (&mut self.others[other], &self.lab.tables);
         let mut packets = [Frame::new(&sent.frame)];
-        let verdict = other.process(tables, OURS, self.lab.now, &mut packets)[0];
+        let verdict = other.process(tables, &OURS, self.lab.now, &mut packets)[0];
         other.delete_flow(tables, &flow.key, self.lab.now);
         assert_eq!(other.connections().len(), 0, "one flow, one entry");
         let choice = self.expected.choice(&flow, tables);
@@ -261,7 +261,7 @@ impl Run {
             let mut packets: Vec<Frame> = ready.iter().map(|sent| Frame::new(&sent.frame)).collect();
             let (pipeline, tables, now) = (&mut self.lab.pipeline, &self.lab.tables, self.lab.now);
             let slots = &mut packets[..];
-            let verdicts = no_allocation(move || pipeline.process_held(tables, OURS, now, slots)).to_vec();
+            let verdicts = no_allocation(move || pipeline.process_held(tables, &OURS, now, slots)).to_vec();
             let nothing = expected::OfBurst::default();
             for (sent, (verdict, packet)) in ready.iter().zip(verdicts.into_iter().zip(packets)) {
                 self.ends[Fate::Hold as usize] -= 1;

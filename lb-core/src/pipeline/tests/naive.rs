@@ -57,6 +57,16 @@ pub(super) fn overhead(backend: &BackendSpec) -> usize {
     }
 }
 
+/// True if no host sends packets with such ends.
+pub(super) fn is_martian_to(source: IpAddr, destination: IpAddr) -> bool {
+    let is_reserved = |address: std::net::Ipv4Addr| address.octets()[0] == 0 || address.octets()[0] >= 240;
+    source == destination
+        || source.is_unspecified()
+        || source.is_loopback()
+        || source.is_multicast()
+        || matches!(source, IpAddr::V4(address) if is_reserved(address))
+}
+
 /// The TTL that a datagram must exceed to be sent on.
 pub(super) fn ttl_spent(backend: &BackendSpec) -> u8 {
     u8::from(composition(backend).policy.decrement_ttl)

@@ -91,9 +91,11 @@ impl Twin {
             Err(NoFlow::Punt(reason)) => return (Verdict::Punt(reason), frame.to_vec()),
             Err(NoFlow::Icmp(_)) => panic!("the twin knows no ICMP"),
             Err(NoFlow::Fragment(fragment)) => {
-                let to = fragment.datagram.destination;
+                let (from, to) = (fragment.datagram.source, fragment.datagram.destination);
+                let is_martian = naive::is_martian_to(from, to);
+                let reason = if is_martian { DropReason::MartianSource } else { DropReason::Fragment };
                 return match spec.services.iter().position(|service| service.addresses.contains(&to.into())) {
-                    Some(service) => self.dropped(DropReason::Fragment, Some(service), frame),
+                    Some(service) => self.dropped(reason, Some(service), frame),
                     None => (Verdict::Punt(PuntReason::NoVip), frame.to_vec()),
                 };
             }
@@ -108,6 +110,9 @@ impl Twin {
             let Some(service) = service_of(spec, &key) else {
                 return (Verdict::Punt(PuntReason::NoVip), frame.to_vec());
             };
+            if naive::is_martian_to(key.source, key.destination) {
+                return self.dropped(DropReason::MartianSource, Some(service), frame);
+            }
             let Some(record) = tables.select(service as u16, hash) else {
                 return self.dropped(DropReason::NoBackend, Some(service), frame);
             };
@@ -264,6 +269,13 @@ pub(super) fn packets_of_client(index: usize, numbers: &mut Numbers) -> Vec<Prep
         6 => sample.fragment = 0,
         _ => {}
     }
+    if numbers.once_in(25) {
+        // No host's; the port still tells clients apart.
+        let (v4, v6) =
+            (["0.1.2.3", "127.0.0.1", "224.0.0.9", "250.1.1.1"], ["::", "::1", "ff02::1", "ff0e::9"]);
+        let source = if sample.is_v6() { v6 } else { v4 }[numbers.below(4)];
+        sample.from.set_ip(if numbers.once_in(3) { sample.to.ip() } else { address(source) });
+    }
     let is_udp = sample.to.port() == 53 || numbers.once_in(5);
     let flags = [SYN, SYN, ACK, ACK, ACK, 0x18, FIN | ACK, RST, SYN | ACK];
     let frames = flags.iter().enumerate().map(|(number, flags)| {
@@ -383,6 +395,7 @@ fn is_of_others(reason: DropReason) -> bool {
     matches!(
         reason,
         D::NoHeadroom
+            | D::NoBuffer
             | D::NotIp
             | D::NoVip
             | D::PuntFull

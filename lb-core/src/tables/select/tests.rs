@@ -30,7 +30,7 @@ fn spec(selection: SelectionSpec) -> Spec {
         seed: 0x5eed,
         maglev_size: 1021,
         timeouts: Timeouts::default(),
-        pools: vec![PoolSpec { backends: (0..BACKENDS).map(backend).collect() }],
+        pools: vec![PoolSpec { backends: (0..BACKENDS).map(backend).collect(), ..PoolSpec::default() }],
         services: vec![service("203.0.113.1", 6), service("203.0.113.2", 17), service("2001:db8::1", 6)],
         nat: Default::default(),
         signals: Default::default(),

@@ -83,6 +83,7 @@ impl Fate {
             Verdict::Answer(_) => Self::Answer,
             Verdict::Hold(_) => Self::Hold,
             Verdict::Punt(_) => Self::Punt,
+            Verdict::Split(..) => panic!("no pool of this world wants pieces"),
             Verdict::Drop(_) => Self::Drop,
         }
     }

@@ -96,7 +96,9 @@ impl Datagram {
             Verdict::Answer(_) => {
                 assert!(!sent.is_later || self.is_echo, "an error about a later one: {sent:02x?}")
             }
-            Verdict::Return(_) | Verdict::Punt(_) => panic!("{verdict:?} for {sent:02x?}"),
+            Verdict::Return(_) | Verdict::Punt(_) | Verdict::Split(..) => {
+                panic!("{verdict:?} for {sent:02x?}")
+            }
             Verdict::Drop(_) | Verdict::Hold(_) => {}
         }
     }

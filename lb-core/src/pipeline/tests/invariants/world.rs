@@ -90,7 +90,7 @@ fn every_encapsulation() -> PoolSpec {
             }
         }
     }
-    PoolSpec { backends }
+    PoolSpec { backends, ..PoolSpec::default() }
 }
 
 fn named(protocol: u8) -> SelectionSpec {
