@@ -191,6 +191,7 @@ impl Run {
                 let fate = if has_backend { fate } else { Fate::Drop };
                 assert_eq!(Fate::of(verdict), fate, "{verdict:?} for {}", at());
             }
+            Role::Martian => assert_eq!(verdict, Verdict::Drop(DropReason::MartianSource), "{}", at()),
             Role::Noise | Role::Translated(..) => {}
         }
     }

@@ -29,6 +29,7 @@ const FATES: [&str; 6] = ["forward", "return", "answer", "hold", "punt", "drop"]
 kinds! {
     Plain, "TCP and UDP of all shapes", Forward;
     Noise, "damaged frames", Drop;
+    Martian, "sources that no host has", Drop;
     MtuBelow, "a byte below the MTU", Forward;
     MtuAt, "at the MTU", Forward;
     MtuAbove, "a byte above the MTU", Answer;
