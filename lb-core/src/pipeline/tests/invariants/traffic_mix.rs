@@ -251,7 +251,9 @@ impl Mix {
         tables: &Tables,
         backends: &[BackendSpec],
     ) -> Sent {
-        let client = self.client(numbers, |_| true);
+        let is_policy = numbers.once_in(4);
+        let has_policy = |client: &Client| matches!(client.kind, Kind::Pieces | Kind::Silent);
+        let client = self.client(numbers, |client| !is_policy || has_policy(client));
         let (mut sample, flow) = client.packet(10, numbers);
         let kind = match (numbers.below(5), run.owner(&flow, tables)) {
             (0, _) => {
@@ -267,6 +269,14 @@ impl Mix {
                 let (kind, len) =
                     [(Kind::MtuBelow, fits - 1), (Kind::MtuAt, fits), (Kind::MtuAbove, fits + 1)]
                         [numbers.below(3)];
+                // By their pools' policies what is too long has another fate there.
+                let kind = match client.kind {
+                    other @ (Kind::Pieces | Kind::Silent) => other,
+                    _ => kind,
+                };
+                if numbers.once_in(2) && !sample.is_v6() {
+                    sample.fragment = 0;
+                }
                 let more = len - sample.datagram().len();
                 sample.payload.resize(sample.payload.len() + more, 0x42);
                 kind
