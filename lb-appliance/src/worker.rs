@@ -236,7 +236,7 @@ impl<I: PacketIo, S: DerefMut<Target = [Line]>> Worker<I, S> {
         self.instruments.turns.bursts[bucket.min(BURST_BOUNDS.len() - 1)].add(1);
 
         self.pipeline.came_by(port as u8);
-        let filter = self.filters.get(port).copied().unwrap_or(PortFilter::ANY);
+        let filter = self.filters.get(port).unwrap_or(&PortFilter::ANY);
         let packets = self.in_hand.packets();
         let verdicts = match origin {
             Origin::Received => self.pipeline.process(&self.tables, filter, self.now, packets),

@@ -96,7 +96,7 @@ const SCENARIOS: [Scenario; 10] = [
 #[inline(never)]
 fn counted_by_callgrind(pipeline: &mut Pipeline, tables: &Tables, burst: &mut [Box<Buffer>]) -> usize {
     // Something is left to do after the call, so that it is no tail call, which callgrind would lose.
-    black_box(pipeline.process(tables, PortFilter::ANY, NOW, burst)).len()
+    black_box(pipeline.process(tables, &PortFilter::ANY, NOW, burst)).len()
 }
 
 const NOW: Tick = Tick(1);
@@ -131,7 +131,7 @@ impl Run {
             if is_counted {
                 black_box(counted_by_callgrind(&mut self.pipeline, &self.tables, burst));
             } else {
-                black_box(self.pipeline.process(&self.tables, PortFilter::ANY, NOW, burst));
+                black_box(self.pipeline.process(&self.tables, &PortFilter::ANY, NOW, burst));
             }
         }
     }

@@ -33,7 +33,8 @@ use crate::reason::DropReason;
 use crate::service::ServiceIndex;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
-use hits::{Hits, LINE_LOOK_AHEAD};
+use hits::{Elsewhere, Hits, LINE_LOOK_AHEAD};
+use misses::Services;
 use rest::Rest;
 use set::Set;
 use std::ops::DerefMut;
@@ -78,8 +79,13 @@ struct Stage {
     unusual: Set,
     /// Plain packets without an entry.
     misses: Set,
+    /// Packets that are for a VIP, of those that were looked at; and of these, those that are served one by one.
+    served: Set,
+    special: Set,
     /// New flows whose home line is full go to their alternate line.
     may_go_elsewhere: bool,
+    /// Of the plain packets without an entry in their home line: it is full.
+    crammed: Set,
     /// Address translation. Here and not in the pipeline, so that the loops are handed nothing more than before.
     nat: Nat,
 }
@@ -117,7 +123,10 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
             elsewhere: Set::default(),
             unusual: Set::default(),
             misses: Set::default(),
+            served: Set::default(),
+            special: Set::default(),
             may_go_elsewhere: true,
+            crammed: Set::default(),
             nat: Nat::new(0, [0; 2], 0, 1),
         };
         counters.capacity.set(connections.capacity() as u64);
@@ -134,7 +143,7 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
     pub fn process<P: Packet>(
         &mut self,
         tables: &Tables,
-        filter: PortFilter,
+        filter: &PortFilter,
         now: Tick,
         packets: &mut [P],
     ) -> &[Verdict] {
@@ -146,7 +155,7 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
     fn run<P: Packet>(
         &mut self,
         tables: &Tables,
-        filter: PortFilter,
+        filter: &PortFilter,
         now: Tick,
         packets: &mut [P],
         is_recalled: bool,
@@ -203,7 +212,7 @@ struct Burst<'a, S, P> {
     counters: &'a WorkerCounters,
     mix: &'a mut Mix,
     tables: &'a Tables,
-    filter: PortFilter,
+    filter: &'a PortFilter,
     now: Tick,
     packets: &'a mut [P],
     aside: &'a mut Aside,
@@ -218,6 +227,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         self.stage.elsewhere = Set::default();
         self.stage.unusual = Set::default();
         self.stage.misses = Set::default();
+        self.stage.crammed = Set::default();
         self.stage.may_go_elsewhere = !self.connections.is_crowded();
         self.parse(level);
         let (v4, v6) = (self.stage.plain_v4, self.stage.plain_v6);
@@ -227,15 +237,42 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         if !v6.is_empty() {
             hw::run(level, Hits::<_, _, true>(self, v6));
         }
-        let stage = &*self.stage;
-        let misses = match (stage.elsewhere | stage.misses | stage.unusual | stage.odd).is_empty() {
-            true => 0,
-            false => hw::run(level, Rest(self)),
+        let misses = self.run_rest(level);
+        let flows = match v4 | v6 {
+            // Nearly always, and then nothing is counted.
+            plain if plain == Set::first(self.packets.len()) => self.packets.len(),
+            plain => (plain | self.stage.odd).len(),
         };
-        let flows = (v4 | v6 | self.stage.odd).len();
         self.counters.lookups.add(flows as u64);
         self.counters.hits.add((flows - misses) as u64);
         self.counters.entries.set(self.connections.len() as u64);
+    }
+
+    /// What the loops over the home lines have left. Gives the number of packets without a usable entry.
+    #[inline(always)]
+    fn run_rest(&mut self, level: Level) -> usize {
+        let (elsewhere, misses) = (self.stage.elsewhere, self.stage.misses);
+        if elsewhere.is_empty() && (misses | self.stage.unusual | self.stage.odd).is_empty() {
+            return 0;
+        }
+        // Alternate lines have been asked for and are not here yet. In a burst of new flows something else can be done
+        // meanwhile, though it is for nothing for those that turn out to have an entry.
+        let are_new = !misses.is_empty() && misses.len() > elsewhere.len();
+        if !are_new && !elsewhere.is_empty() {
+            hw::run(level, Elsewhere(self));
+        }
+        let candidates = if are_new { misses | elsewhere } else { self.stage.misses };
+        if !candidates.is_empty() {
+            hw::run(level, Services(self, candidates));
+        }
+        if are_new && !elsewhere.is_empty() {
+            hw::run(level, Elsewhere(self));
+        }
+        let stage = &*self.stage;
+        match (stage.misses | stage.unusual | stage.odd).is_empty() {
+            true => 0,
+            false => hw::run(level, Rest(self)),
+        }
     }
 
     /// Drops a packet whose service is not known.

@@ -268,10 +268,10 @@ impl Tables {
         self.backends.get(service.first as usize + usize::from(ordinal)).copied()
     }
 
-    /// Hints that the slot of a flow is needed within a few packets.
+    /// The Maglev table of a service.
     #[inline(always)]
-    pub(crate) fn prefetch_slot(&self, service: ServiceIndex, hash: FlowHash) {
-        self.maglev[self.services[usize::from(service)].pool as usize].table.prefetch(hash.maglev());
+    pub(crate) fn maglev_of(&self, service: ServiceIndex) -> Option<&MaglevTable> {
+        self.maglev(self.services.get(usize::from(service))?.pool as usize)
     }
 
     /// True if flows of the service have connection entries.

@@ -63,7 +63,7 @@ impl Worker {
             self.swept_until = self.nanos;
             self.pipeline.sweep(tables, now, due.min(SWEEP_LINES_MAX) as usize);
         }
-        self.pipeline.process(tables, PortFilter::ANY, now, &mut self.burst)
+        self.pipeline.process(tables, &PortFilter::ANY, now, &mut self.burst)
     }
 
     /// One packet of every established flow; where each went.

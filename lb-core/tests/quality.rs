@@ -167,7 +167,7 @@ fn sent(mode: Mode, is_outer_v6: bool, mut look: impl FnMut(usize, Verdict, &[u8
             for (number, buffer) in (first..).zip(&mut burst) {
                 source.write(buffer, Flow { number, is_v6: number.is_multiple_of(3) });
             }
-            let verdicts = pipeline.process(&tables, PortFilter::ANY, Tick(1), &mut burst);
+            let verdicts = pipeline.process(&tables, &PortFilter::ANY, Tick(1), &mut burst);
             for (at, (verdict, buffer)) in verdicts.iter().zip(&burst).enumerate() {
                 look(first as usize + at, *verdict, buffer.frame());
             }

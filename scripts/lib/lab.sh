@@ -117,10 +117,14 @@ lab_tunnel_end() {
 	local name=$1 host=$2 encap=$3 outer=$4 receiver=kernel
 	if ! lab_tunnel_device "$name" "$host" "$encap" "$outer" 2>"$LAB_DIR/$name.device.err"; then
 		receiver=decap
-		lab_ns "$name" tc qdisc add dev eth0 clsact
-		lab_ns "$name" tc filter add dev eth0 ingress bpf da obj "$LAB_DIR/decap.bpf.o" sec tc
+		lab_decapsulate "$name" eth0
 	fi
 	echo "$receiver" >"$LAB_DIR/$name.receiver"
+}
+
+lab_decapsulate() {
+	lab_ns "$1" tc qdisc add dev "$2" clsact
+	lab_ns "$1" tc filter add dev "$2" ingress bpf da obj "$LAB_DIR/decap.bpf.o" sec tc
 }
 
 # A tunnel device of the kernel, in up to two for the two inner families. Fails where the kernel lacks the module.
@@ -147,6 +151,41 @@ lab_tunnel_device() {
 	ipip-v6) ip -n "$namespace" link add tunnel0 type ip6tnl mode any local "$local_end" remote "$peer" encaplimit none ;;
 	*) return 1 ;; # GUE needs FOU beside a device; Geneve with an IP payload is left to the decapsulator, too
 	esac && ip -n "$namespace" link set tunnel0 up
+}
+
+# lab_router ROLE MTU: a router .30 on the bridge, and behind it a link of that MTU to ROLE, whose own addresses it routes over it.
+# web1: what the balancer sends by the router is narrowed. client: what the backends reply is.
+lab_router() {
+	local role=$1 mtu=$2 router=$LAB_PREFIX-router host=21 name pair
+	[[ $role == web1 ]] || host=7
+	lab_namespace router
+	lab_cable router eth0 30
+	lab_addresses router 30
+	lab_ns router sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 \
+		net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.eth0.send_redirects=0
+	ip -n "$router" link add narrow0 address "$LAB_MAC:31" mtu "$mtu" type veth \
+		peer name narrow0 address "$LAB_MAC:32" mtu "$mtu" netns "$LAB_PREFIX-$role"
+	for name in router "$role"; do
+		lab_ns "$name" ethtool -K narrow0 tx off tso off gso off gro off sg off rx off >/dev/null 2>&1 || true
+		ip -n "$LAB_PREFIX-$name" link set narrow0 up
+	done
+	# Permanent neighbours: a backend answers no ARP for addresses of another device, and the balancer answers none at all.
+	for pair in "$LAB_NET4.$host" "$LAB_NET6:$host"; do
+		ip -n "$router" neigh replace "$pair" lladdr "$LAB_MAC:32" nud permanent dev narrow0
+		ip -n "$router" route add "$pair" dev narrow0
+	done
+	for pair in "$LAB_NET4.11 $LAB_VIP4" "$LAB_NET6:11 $LAB_VIP6"; do
+		ip -n "$router" neigh replace "${pair% *}" lladdr "$LAB_MAC:11" nud permanent dev eth0
+		ip -n "$router" route add "${pair#* }" via "${pair% *}" dev eth0
+	done
+	if [[ $role == client ]]; then
+		for name in web1 web2 web3; do
+			ip -n "$LAB_PREFIX-$name" route add "$LAB_NET4.7" via "$LAB_NET4.30" dev eth0
+			ip -n "$LAB_PREFIX-$name" route add "$LAB_NET6:7" via "$LAB_NET6:30" dev eth0
+		done
+	elif grep -qsx decap "$LAB_DIR/web1.receiver"; then
+		lab_decapsulate web1 narrow0
+	fi
 }
 
 # A real nginx that says its name and logs who asked. /big is 200 kB, for full-size packets.

@@ -6,7 +6,7 @@ PACKAGES_BUILD=(build-essential pkg-config libdpdk-dev libclang-dev clang llvm l
 # Lab: namespaces, filters, a real web server, a real client.
 PACKAGES_LAB=(iproute2 ethtool nftables nginx-light curl procps util-linux)
 # Test: observers and oracles that are not ours.
-PACKAGES_TEST=(tcpdump tshark prometheus jq iputils-ping libfaketime python3 python3-scapy python3-venv systemd shellcheck)
+PACKAGES_TEST=(tcpdump tshark prometheus jq iputils-ping iputils-tracepath iperf3 libfaketime python3 python3-scapy python3-venv systemd shellcheck)
 # Benchmark: the plain DPDK forwarder (dpdk-testpmd) and a traffic source (trafgen).
 PACKAGES_BENCH=(dpdk-dev netsniff-ng)
 

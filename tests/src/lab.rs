@@ -27,6 +27,8 @@ pub const CLIENT6: &str = "2001:db8:100::7";
 pub const BALANCER_MAC: &str = "02:67:77:00:00:11";
 /// The sources of outer headers, IPv4 and IPv6.
 pub const BALANCER_SOURCES: [&str; 2] = ["198.51.100.11", "2001:db8:100::11"];
+/// The router that [`Lab::route`] makes: its addresses, and its MAC address towards the balancer.
+pub const ROUTER: [&str; 3] = ["198.51.100.30", "2001:db8:100::30", "02:67:77:00:00:30"];
 /// Where the balancer listens for scrapes, inside its namespace.
 pub const METRICS: &str = "127.0.0.1:9843";
 
@@ -171,6 +173,67 @@ impl Lab {
         let number = number.to_string();
         let arguments = ["extend", "--id", &self.id, "--number", &number, "--encap", encap.name()];
         run(lab_script().args(arguments), Duration::from_secs(60)).expect_success("scripts/lab extend");
+    }
+
+    /// A [`ROUTER`] with a link of `mtu` bytes to `client`, through which the backends reply, or to `web1`, for a
+    /// balancer that has it as its gateway.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn route(&self, to: &str, mtu: u32) {
+        let mtu = mtu.to_string();
+        let arguments = ["router", "--id", &self.id, "--to", to, "--mtu", &mtu];
+        run(lab_script().args(arguments), Duration::from_secs(60)).expect_success("scripts/lab router");
+    }
+
+    /// The backends find the balancer, which answers no ARP; with `clients` they send what is for the client to it as well.
+    /// For address translation, where replies come back through it.
+    ///
+    /// # Panics
+    /// When a neighbour or a route is refused.
+    pub fn reply_by_balancer(&self, clients: bool) {
+        for role in ["web1", "web2", "web3"] {
+            let ip = |arguments: &[&str]| {
+                let finished = self.namespace(role).run("ip", arguments, Duration::from_secs(5));
+                finished.expect_success("the way back");
+            };
+            for (own, client) in BALANCER_SOURCES.into_iter().zip([CLIENT4, CLIENT6]) {
+                ip(&["neigh", "replace", own, "lladdr", BALANCER_MAC, "nud", "permanent", "dev", "eth0"]);
+                if clients {
+                    ip(&["route", "add", client, "via", own, "dev", "eth0"]);
+                }
+            }
+        }
+    }
+
+    /// Makes the backends' replies, which go past the balancer, fit the client's 1500 bytes when they come in fragments.
+    ///
+    /// # Panics
+    /// When a route is refused.
+    pub fn narrow_replies(&self) {
+        for role in ["web1", "web2", "web3"] {
+            for to in [CLIENT4, CLIENT6] {
+                let route = ["route", "add", to, "dev", "eth0", "mtu", "1500"];
+                let finished = self.namespace(role).run("ip", &route, Duration::from_secs(5));
+                finished.expect_success("a narrow route to the client");
+            }
+        }
+    }
+
+    /// A copy of the lab's configuration in which texts are replaced by others.
+    ///
+    /// # Panics
+    /// When one of them is not there.
+    #[must_use]
+    pub fn edited_config(&self, edits: &[(&str, &str)]) -> PathBuf {
+        let mut text = std::fs::read_to_string(self.config()).expect("the lab's configuration");
+        for (from, to) in edits {
+            assert!(text.contains(from), "{from:?} is not in\n{text}");
+            text = text.replace(from, to);
+        }
+        let path = self.folder.join("edited.yaml");
+        std::fs::write(&path, text).expect("written");
+        path
     }
 
     /// Gives the balancer's kernel a way of its own to the backends, for health checks: its NIC belongs to DPDK.

@@ -8,6 +8,7 @@ pub mod balancer;
 pub mod capture;
 pub mod client;
 pub mod flows;
+pub mod kernel;
 pub mod lab;
 pub mod netns;
 pub mod nginx;

@@ -7,16 +7,14 @@
 use lb_tests::balancer::Balancer;
 use lb_tests::capture::{Capture, Frame};
 use lb_tests::client::{Answers, get, post};
+use lb_tests::kernel::wrong_checksums;
 use lb_tests::lab::{BALANCER_MAC, BALANCER_SOURCES, CLIENT4, CLIENT6, Encap, Lab, Outer, Pmd, VIP4, VIP6};
 use lb_tests::skip::{Skip, unless};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 const REQUESTS: usize = 1_000;
 /// Hundreds of full-size segments: proves that a 1500-byte packet fits once it is encapsulated.
 const POST_BYTES: usize = 1_000_000;
-/// Most that a command may take.
-const COMMAND: Duration = Duration::from_secs(5);
 
 /// What tshark must see between the outer Ethernet header and TCP, the family of the inner packet last.
 fn protocols(encap: Encap, outer: Outer, inner: &str) -> String {
@@ -84,22 +82,6 @@ fn requests_of_both_families(lab: &Lab) -> BTreeMap<String, usize> {
     by_backend
 }
 
-/// The kernel of a namespace has counted no wrong checksum of any protocol since the namespace was made.
-fn no_checksum_was_wrong(lab: &Lab, role: &str) {
-    let text = lab.namespace(role).run("nstat", &["-asz"], COMMAND).expect_success("nstat");
-    let wrong: Vec<(&str, u64)> = text
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            Some((words.next()?, words.next()?.parse().ok()?))
-        })
-        .filter(|(name, _)| name.contains("CsumErrors"))
-        .collect();
-    // TCP, UDP, UDP over IPv6, ICMP, ICMPv6, IP at the least: if none is there, nothing has been looked at.
-    assert!(wrong.len() >= 6, "{role}: {text}");
-    assert!(wrong.iter().all(|(_, count)| *count == 0), "{role}: {wrong:?}");
-}
-
 fn serve(encap: Encap, outer: Outer, pmd: Pmd) -> Result<(), Skip> {
     lb_tests::program::guideway_path()?;
     let lab = Lab::up(encap, outer, pmd)?;
@@ -115,9 +97,7 @@ fn serve(encap: Encap, outer: Outer, pmd: Pmd) -> Result<(), Skip> {
         by_backend.len() == 3 && by_backend.values().all(|count| *count > REQUESTS / 3),
         "{by_backend:?}"
     );
-    for role in ["client", "web1", "web2", "web3"] {
-        no_checksum_was_wrong(&lab, role);
-    }
+    assert_eq!(wrong_checksums(&lab), Vec::<String>::new());
     frames_are_as_configured(&capture.frames_from(BALANCER_MAC), encap, outer);
     backends_saw_the_client(&lab, REQUESTS + 1);
 

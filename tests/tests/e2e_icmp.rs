@@ -1,16 +1,18 @@
-//! ICMP, MTU and fragments, judged by kernels: pings of every size, a client that learns the path MTU from us, and a last hop.
+//! ICMP and fragments, judged by kernels: pings and datagrams of every size, and a last hop.
 //!
-//! Promises kept here: with 1500 bytes everywhere a POST of full-size segments arrives, because the client's kernel takes our
-//! Fragmentation Needed or Packet Too Big and remembers the MTU; a ping to the VIP is answered, of 56 and of 4,000 bytes, by
-//! us and by a backend; a packet with no hop left is answered; fragments that come last first reach a server whole; what no host
-//! can have sent ends here; and every packet is accounted for.
+//! Promises kept here: a ping to the VIP is answered, of 56 and of 4,000 bytes, by us and by a backend; a packet with no hop
+//! left is answered; fragments that come last first come back whole; a datagram of 4,000 bytes reaches a server, and its echo
+//! the client; what no host can have sent ends here; with `oversize: fragment` a kernel puts together what came apart; and every
+//! packet is accounted for. Path MTU discovery has a file of its own, `e2e_pmtu.rs`.
 
 use std::time::Duration;
 
 use lb_tests::balancer::Balancer;
 use lb_tests::client::post;
+use lb_tests::kernel::{learned_mtu, wrong_checksums};
 use lb_tests::lab::{BALANCER_MAC, Encap, Lab, Outer, Pmd, VIP4, VIP6};
-use lb_tests::process::wait_until;
+use lb_tests::process::{Process, wait_until};
+use lb_tests::program::repository;
 use lb_tests::skip::{Skip, require_program, unless};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -19,24 +21,20 @@ const POST_BYTES: usize = 200_000;
 /// A lab whose balancer has no more room than the client: 1500 bytes. `vip` is put into the VIP's section.
 ///
 /// Over AF_XDP: DPDK's AF_PACKET driver asks the kernel for PACKET_FANOUT_FLAG_DEFRAG, so it never sees an IPv4 fragment.
-fn started(encap: Encap, outer: Outer, vip: &str) -> Result<(Lab, Balancer), Skip> {
-    lb_tests::program::guideway_path()?;
-    require_program("ping", "iputils-ping")?;
-    let lab = Lab::up(encap, outer, Pmd::AfXdp)?;
-    // The lab's backends have 1600 bytes: what they reply past us in full-size fragments would not reach the client.
-    for backend in ["web1", "web2", "web3"] {
-        let narrow = ["link", "set", "eth0", "mtu", "1500"];
-        lab.namespace(backend).run("ip", &narrow, LIMIT).expect_success("a narrow backend");
-    }
-    let text = std::fs::read_to_string(lab.config()).expect("the lab's configuration");
-    let narrow = text
-        .replace("mtu: 1600", "mtu: 1500")
-        .replace("    ports: [80]\n", &format!("    ports: [80]\n{vip}"));
-    assert!(narrow.contains("mtu: 1500") && narrow.contains(vip), "{narrow}");
-    let config = lab.folder().join("icmp.yaml");
-    std::fs::write(&config, narrow).expect("written");
+fn started(vip: &str) -> Result<(Lab, Balancer), Skip> {
+    let lab = narrow_lab()?;
+    let vip = format!("    ports: [80]\n{vip}");
+    let config = lab.edited_config(&[("mtu: 1600", "mtu: 1500"), ("    ports: [80]\n", &vip)]);
     let balancer = Balancer::start_with(&lab, &config)?;
     Ok((lab, balancer))
+}
+
+fn narrow_lab() -> Result<Lab, Skip> {
+    lb_tests::program::guideway_path()?;
+    require_program("ping", "iputils-ping")?;
+    let lab = Lab::up(Encap::Ipip, Outer::V4, Pmd::AfXdp)?;
+    lab.narrow_replies();
+    Ok(lab)
 }
 
 /// Three pings, all answered once.
@@ -48,51 +46,33 @@ fn ping(lab: &Lab, address: &str, bytes: u32) {
     assert!(is_good, "ping -s {bytes} {address}: {}{}", finished.stdout, finished.stderr);
 }
 
-/// The MTU that the client's kernel has learned for an address.
-fn learned_mtu(lab: &Lab, address: &str) -> Option<u32> {
-    let shown = lab.namespace("client").run("ip", &["route", "get", address], LIMIT).expect_success("route");
-    shown.split_whitespace().skip_while(|word| *word != "mtu").nth(1)?.parse().ok()
-}
-
 fn balance_holds(balancer: &Balancer) {
     let scrape = balancer.metrics_at_rest();
     assert!(scrape.balance().holds(), "{:?}", scrape.balance());
     assert_eq!(scrape.sum("guideway_fragments_held"), 0.0);
 }
 
-fn path_mtu(encap: Encap, outer: Outer, overhead: u32) -> Result<(), Skip> {
-    let (lab, balancer) = started(encap, outer, "")?;
+fn answered_pings() -> Result<(), Skip> {
+    let (lab, balancer) = started("")?;
     for address in [VIP4, VIP6] {
-        let answers = post(&lab, address, POST_BYTES);
-        assert_eq!(answers.good(), 1, "POST to {address}: {:?}", answers.failures);
-        assert_eq!(learned_mtu(&lab, address), Some(1500 - overhead), "{address}: learned by the client");
         ping(&lab, address, 56);
         ping(&lab, address, 4000);
     }
     let scrape = balancer.metrics_at_rest();
-    let sent = |kind: &str| -> f64 {
-        let of_kind = scrape.named("guideway_icmp_sent_total").filter(|one| one.labels["kind"] == kind);
-        of_kind.map(|one| one.value).sum()
-    };
-    assert!(sent("fragmentation_needed") >= 1.0 && sent("packet_too_big") >= 1.0);
+    let replies = scrape.named("guideway_icmp_sent_total").filter(|one| one.labels["kind"] == "echo_reply");
     // Three pings of one packet and three of three fragments, over both families.
-    assert_eq!(sent("echo_reply"), 24.0);
+    assert_eq!(replies.map(|one| one.value).sum::<f64>(), 24.0);
     balance_holds(&balancer);
     Ok(())
 }
 
 #[test]
-fn a_client_learns_the_mtu_of_ipip_over_ipv4() {
-    unless(path_mtu(Encap::Ipip, Outer::V4, 20));
-}
-
-#[test]
-fn a_client_learns_the_mtu_of_gue_over_ipv6() {
-    unless(path_mtu(Encap::Gue, Outer::V6, 52));
+fn the_balancer_answers_pings_of_every_size() {
+    unless(answered_pings());
 }
 
 fn forwarded_pings() -> Result<(), Skip> {
-    let (lab, balancer) = started(Encap::Ipip, Outer::V4, "    icmp_echo: forward\n")?;
+    let (lab, balancer) = started("    icmp_echo: forward\n")?;
     for address in [VIP4, VIP6] {
         // The client learns the path's MTU first, so that no fragment of a ping is too long for the tunnel.
         let answers = post(&lab, address, POST_BYTES);
@@ -132,7 +112,7 @@ fn require_scapy() -> Result<(), Skip> {
 
 fn last_hop_and_last_first() -> Result<(), Skip> {
     require_scapy()?;
-    let (lab, balancer) = started(Encap::Ipip, Outer::V4, "")?;
+    let (lab, balancer) = started("")?;
     let told = scapy(
         &lab,
         &format!(
@@ -172,10 +152,69 @@ fn a_last_hop_is_told_and_fragments_may_come_last_first() {
     unless(last_hop_and_last_first());
 }
 
+/// Echo servers on every backend, bound to the address.
+fn echo_servers(lab: &Lab, address: &str) -> Vec<Process> {
+    let peer = peer();
+    let start = |number: u8| {
+        let ready = lab.folder().join(format!("echo-{number}-{}", address.len()));
+        let arguments = [&*peer, "echo", &ready.to_string_lossy(), address, "9000"];
+        let mut server = lab.namespace(&format!("web{number}")).start("python3", &arguments);
+        let is_up = wait_until(LIMIT, || ready.exists() || server.ended().is_some());
+        assert!(is_up && server.ended().is_none(), "{}", server.stderr_so_far());
+        server
+    };
+    (1..=3).map(start).collect()
+}
+
+fn peer() -> String {
+    repository().join("tests/fixtures/vip_peer.py").display().to_string()
+}
+
+/// Sockets of the client, each of which sends one datagram: by 5-tuple, so that every backend has some of them.
+const SOCKETS: usize = 12;
+
+fn large_datagrams(pmd: Pmd, addresses: &[&str]) -> Result<(), Skip> {
+    lb_tests::program::guideway_path()?;
+    require_program("python3", "python3")?;
+    let lab = Lab::up(Encap::Ipip, Outer::V4, pmd)?;
+    lab.narrow_replies();
+    let config = lab
+        .edited_config(&[("    ports: [80]\n    protocol: tcp\n", "    ports: [9000]\n    protocol: udp\n")]);
+    let balancer = Balancer::start_with(&lab, &config)?;
+    for address in addresses {
+        let _servers = echo_servers(&lab, address);
+        let words = [&*peer(), "ask-echo", address, "9000", "4000", &SOCKETS.to_string()];
+        let said =
+            lab.namespace("client").run("python3", &words, Duration::from_secs(60)).expect_success("echo");
+        assert_eq!(said.lines().filter(|line| *line == "4000").count(), SOCKETS, "{address}: {said}");
+    }
+    let scrape = balancer.metrics_at_rest();
+    // A datagram of 4,008 bytes is three fragments at an MTU of 1500.
+    let fragments = (3 * SOCKETS * addresses.len()) as f64;
+    assert!(scrape.sum("guideway_fragments_forwarded_total") >= fragments);
+    for backend in scrape.named("guideway_backend_transmit_packets_total") {
+        assert!(backend.value > 0.0, "{backend:?}");
+    }
+    assert_eq!(wrong_checksums(&lab), Vec::<String>::new());
+    balance_holds(&balancer);
+    Ok(())
+}
+
+#[test]
+fn a_datagram_of_4000_bytes_arrives_whole_by_af_xdp() {
+    unless(large_datagrams(Pmd::AfXdp, &[VIP4, VIP6]));
+}
+
+/// IPv6 alone: the kernel puts only fragments of IPv4 together in front of DPDK's AF_PACKET.
+#[test]
+fn a_datagram_of_4000_bytes_over_ipv6_arrives_whole_by_af_packet() {
+    unless(large_datagrams(Pmd::AfPacket, &[VIP6]));
+}
+
 /// Packets forged on the client's wire, by scapy: none reaches a backend, and each is counted by name.
 fn martians() -> Result<(), Skip> {
     require_scapy()?;
-    let (lab, balancer) = started(Encap::Ipip, Outer::V4, "")?;
+    let (lab, balancer) = started("")?;
     scapy(
         &lab,
         &format!(
@@ -213,13 +252,12 @@ fn what_no_host_can_have_sent_ends_here() {
 /// With `oversize: fragment` and a client that asks for no path MTU: what it sends without DF comes apart here, and a kernel
 /// behind the tunnel puts it together, pings and TCP alike.
 fn pieces() -> Result<(), Skip> {
-    let (lab, balancer) = started(Encap::Ipip, Outer::V4, "    icmp_echo: forward\n")?;
-    drop(balancer);
-    let text = std::fs::read_to_string(lab.folder().join("icmp.yaml")).expect("the configuration");
-    let wanted = text.replace("ipip: {}", "ipip: {oversize: fragment}");
-    assert!(wanted.contains("fragment"), "{text}");
-    let config = lab.folder().join("pieces.yaml");
-    std::fs::write(&config, wanted).expect("written");
+    let lab = narrow_lab()?;
+    let config = lab.edited_config(&[
+        ("mtu: 1600", "mtu: 1500"),
+        ("    ports: [80]\n", "    ports: [80]\n    icmp_echo: forward\n"),
+        ("ipip: {}", "ipip: {oversize: fragment}"),
+    ]);
     let balancer = Balancer::start_with(&lab, &config)?;
     let client = lab.namespace("client");
     client.run("sysctl", &["-qw", "net.ipv4.ip_no_pmtu_disc=1"], LIMIT).expect_success("sysctl");

@@ -11,6 +11,7 @@ use std::time::Duration;
 use lb_tests::balancer::Balancer;
 use lb_tests::capture::Capture;
 use lb_tests::client::{get, post};
+use lb_tests::kernel::{ENDS, counters, wrong_checksums};
 use lb_tests::lab::{BALANCER_MAC, BALANCER_SOURCES, CLIENT4, CLIENT6, Encap, Lab, Outer, Pmd, VIP4, VIP6};
 use lb_tests::process::run;
 use lb_tests::skip::{Skip, require_program, unless};
@@ -72,22 +73,9 @@ fn lab(case: &Case) -> Result<(Lab, PathBuf), Skip> {
     lb_tests::program::guideway_path()?;
     require_program("nstat", "iproute2")?;
     let lab = Lab::up(Encap::L2dsr, case.outer, Pmd::AfPacket)?;
-    for number in 1..=3 {
-        let web = lab.namespace(&format!("web{number}"));
-        for (own, client, prefix) in [(BALANCER_SOURCES[0], CLIENT4, 32), (BALANCER_SOURCES[1], CLIENT6, 128)]
-        {
-            let neighbour =
-                ["neigh", "replace", own, "lladdr", BALANCER_MAC, "nud", "permanent", "dev", "eth0"];
-            web.run("ip", &neighbour, LIMIT).expect_success("neighbour");
-            if case.encap == NAT {
-                let to = format!("{client}/{prefix}");
-                web.run("ip", &["route", "add", &to, "via", own, "dev", "eth0"], LIMIT)
-                    .expect_success("route");
-            }
-        }
-        if case.is_proxied {
-            proxied_server(&lab, number);
-        }
+    lab.reply_by_balancer(case.encap == NAT);
+    if case.is_proxied {
+        (1..=3).for_each(|number| proxied_server(&lab, number));
     }
     let text = fs::read_to_string(lab.config()).expect("the lab's configuration");
     let mut text = text
@@ -134,26 +122,16 @@ http {{
 
 /// What the kernels of all ends have counted of wrong checksums, discarded SACK blocks and broken headers.
 fn complaints_of_kernels(lab: &Lab) -> Vec<String> {
-    const WATCHED: [&str; 7] = [
-        "TcpInCsumErrors",
-        "TcpInErrs",
-        "UdpInCsumErrors",
-        "IpInHdrErrors",
-        "Ip6InHdrErrors",
-        "TcpExtTCPSACKDiscard",
-        "IpExtInCsumErrors",
-    ];
-    let mut found = Vec::new();
-    for role in ["client", "web1", "web2", "web3"] {
-        let mut arguments = vec!["-a", "-z", "-s"];
-        arguments.extend(WATCHED);
-        let text = lab.namespace(role).run("nstat", &arguments, LIMIT).expect_success("nstat");
-        let counted = text.lines().filter_map(|line| {
-            let mut words = line.split_whitespace();
-            let (name, value) = (words.next()?, words.next()?);
-            (!name.starts_with('#') && value != "0").then(|| format!("{role}: {name} {value}"))
-        });
-        found.extend(counted);
+    const WATCHED: [&str; 4] = ["TcpInErrs", "IpInHdrErrors", "Ip6InHdrErrors", "TcpExtTCPSACKDiscard"];
+    let mut found = wrong_checksums(lab);
+    for role in ENDS {
+        let all = counters(lab, role);
+        for name in WATCHED {
+            let count = all.get(name).unwrap_or_else(|| panic!("{role}: no {name} in {all:?}"));
+            if *count != 0 {
+                found.push(format!("{role}: {name} {count}"));
+            }
+        }
     }
     found
 }

@@ -1,4 +1,4 @@
-//! docs/SPEC.md as a test: every rule and every fault has its row, and every test that a row names exists.
+//! docs/SPEC.md as a test: every rule, invariant and fault has its row, and every test that a row names exists.
 
 use std::path::Path;
 
@@ -6,6 +6,8 @@ use lb_tests::program::repository;
 
 /// Rules of RFCs: rows `F1` to `F40`.
 const RULES: usize = 40;
+/// Invariants: rows `I1` to `I7`.
+const INVARIANTS: usize = 7;
 /// Faults of peers: rows `P1` to `P16`.
 const FAULTS: usize = 16;
 /// Where a test named in the document may be.
@@ -48,8 +50,9 @@ fn exists(file: &str, function: &str) -> bool {
 fn every_rule_and_every_fault_has_a_row_and_every_test_it_names_exists() {
     let text = std::fs::read_to_string(repository().join("docs/SPEC.md")).expect("docs/SPEC.md");
     let rows = rows(&text);
-    let wanted =
-        (1..=RULES).map(|rule| format!("F{rule}")).chain((1..=FAULTS).map(|fault| format!("P{fault}")));
+    let wanted = [("F", RULES), ("I", INVARIANTS), ("P", FAULTS)]
+        .into_iter()
+        .flat_map(|(sort, count)| (1..=count).map(move |number| format!("{sort}{number}")));
     let missing: Vec<String> =
         wanted.filter(|number| !rows.iter().any(|row| row.number == *number)).collect();
     assert!(missing.is_empty(), "rows are missing: {missing:?}");

@@ -139,7 +139,7 @@ impl<'t, S: Source> Rig<'t, S> {
         let Self { pipeline, tables, frames, clock, .. } = self;
         let now = clock.before_batch(pipeline, tables);
         memory.batch(flows, frames, &mut Unmetered, |packets| {
-            pipeline.process(tables, FILTER, now, packets);
+            pipeline.process(tables, &FILTER, now, packets);
         });
     }
 
@@ -167,7 +167,7 @@ impl<'t, S: Source> Rig<'t, S> {
                 Side::Pipeline => {
                     let now = clock.before_batch(pipeline, tables);
                     source.batch(flows, frames, meter, |packets| {
-                        black_box(pipeline.process(tables, FILTER, now, packets));
+                        black_box(pipeline.process(tables, &FILTER, now, packets));
                     });
                 }
             }

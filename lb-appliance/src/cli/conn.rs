@@ -2,12 +2,12 @@
 
 use super::EXIT_FAILED;
 use super::backend::BackendName;
-use super::live::{Live, LiveArgs, Outcome, run};
+use super::live::{Live, LiveArgs, LiveError, Outcome, run};
 use super::output::units::count;
 use super::output::{Align, Table};
 use crate::client::Target;
-use crate::control::view::{ConnectionCount, ConnectionStatus};
-use std::net::SocketAddr;
+use crate::control::protocol::{self, End, IpProtocol};
+use crate::control::view::{ConnectionCount, ConnectionStatus, Flow};
 use std::process::ExitCode;
 
 /// Arguments of `guideway conn`.
@@ -47,55 +47,30 @@ pub enum Verb {
 /// One flow.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct FlowArgs {
-    /// Client address and port
+    /// Client address and port; the address alone if the protocol has no ports
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub src: SocketAddr,
-    /// VIP address and port
+    pub src: End,
+    /// VIP address and port; the address alone if the protocol has no ports
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub dst: SocketAddr,
-    /// Protocol
-    #[arg(long, default_value = "tcp")]
-    pub proto: Protocol,
-}
-
-/// A transport protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Protocol {
-    /// TCP
-    Tcp,
-    /// UDP
-    Udp,
-    /// SCTP
-    Sctp,
-}
-
-impl Protocol {
-    /// As in requests.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Sctp => "sctp",
-        }
-    }
-
-    /// IP protocol number.
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-            Self::Sctp => 132,
-        }
-    }
+    pub dst: End,
+    /// Protocol: tcp, udp, sctp, icmp, icmpv6, esp, gre, ... or a number
+    #[arg(long, visible_alias = "protocol", default_value = "tcp")]
+    pub proto: IpProtocol,
 }
 
 impl FlowArgs {
     /// The request about it.
-    pub(super) fn target(&self, segment: &str) -> Target {
-        Target::new(&[segment])
+    pub(super) fn target(&self, segment: &str) -> Result<Target, LiveError> {
+        self.flow(false)?;
+        Ok(Target::new(&[segment])
             .with("src", &self.src.to_string())
             .with("dst", &self.dst.to_string())
-            .with("proto", self.proto.name())
+            .with("proto", &self.proto.to_string()))
+    }
+
+    /// A packet of it.
+    pub(super) fn flow(&self, opens: bool) -> Result<Flow, LiveError> {
+        protocol::flow((self.src, self.dst), self.proto, opens, ["--src", "--dst"]).map_err(LiveError::Usage)
     }
 }
 
@@ -174,7 +149,7 @@ fn counts(live: &mut Live<'_>) -> Outcome {
 }
 
 fn find(live: &mut Live<'_>, flow: &FlowArgs) -> Outcome {
-    let entries: Vec<ConnectionStatus> = live.client.get(&flow.target("connections"))?;
+    let entries: Vec<ConnectionStatus> = live.client.get(&flow.target("connections")?)?;
     live.show("ConnectionList", &entries, |_| match entries.as_slice() {
         [] => {
             "no worker has an entry of this flow; `guideway explain` says where its next packet goes\n".into()
@@ -185,7 +160,7 @@ fn find(live: &mut Live<'_>, flow: &FlowArgs) -> Outcome {
 }
 
 fn delete(live: &mut Live<'_>, flow: &FlowArgs) -> Outcome {
-    let removed: Vec<ConnectionStatus> = live.client.delete(&flow.target("connections"))?;
+    let removed: Vec<ConnectionStatus> = live.client.delete(&flow.target("connections")?)?;
     live.show("ConnectionList", &removed, |_| match removed.as_slice() {
         [] => "no worker has an entry of this flow; nothing was removed\n".into(),
         removed => format!(

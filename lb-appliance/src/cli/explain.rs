@@ -3,7 +3,7 @@
 use super::conn::FlowArgs;
 use super::live::{Live, LiveArgs, LiveError, Outcome, run};
 use crate::control::explain::offline;
-use crate::control::view::{Explanation, Flow};
+use crate::control::view::Explanation;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -30,19 +30,15 @@ pub fn explain(args: &ExplainArgs) -> ExitCode {
         if let Some(path) = &args.config {
             return by_file(live, args, path);
         }
-        let target = args.flow.target("explain").with("syn", if args.syn { "true" } else { "false" });
+        let target = args.flow.target("explain")?.with("syn", if args.syn { "true" } else { "false" });
         let explanation: Explanation = live.client.get(&target)?;
         show(live, &explanation)
     })
 }
 
 fn by_file(live: &mut Live<'_>, args: &ExplainArgs, path: &Path) -> Outcome {
-    let FlowArgs { src, dst, proto } = args.flow;
-    if src.is_ipv4() != dst.is_ipv4() {
-        return Err(LiveError::Usage("--src and --dst are of different families".into()));
-    }
+    let flow = args.flow.flow(args.syn)?;
     let Some(config) = super::load_config(path) else { return Ok(super::EXIT_CONFIG) };
-    let flow = Flow { source: src, destination: dst, protocol: proto.number(), opens: args.syn };
     let explanation = offline(&config, flow)
         .map_err(|error| LiveError::Failed(format!("the tables cannot be built: {error}")))?;
     show(live, &explanation)

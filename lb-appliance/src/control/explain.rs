@@ -7,6 +7,7 @@ mod frame;
 
 use super::effective::Knowledge;
 use super::overrides::Overrides;
+use super::protocol::IpProtocol;
 use super::running::Running;
 use super::view::{ConnectionStatus, Explanation, Flow, Step};
 use super::{effective, report};
@@ -26,7 +27,7 @@ use lb_core::packet::{Frame, Packet};
 use lb_core::pipeline::Pipeline;
 use lb_core::prefix::Prefix;
 use lb_core::reason::DropReason;
-use lb_core::spec::{HashFields, Mode, Spec};
+use lb_core::spec::{Echo, HashFields, Mode, Spec};
 use lb_core::tables::{Tables, TablesError};
 use lb_core::verdict::{RecordIndex, Verdict};
 use std::sync::Arc;
@@ -62,14 +63,20 @@ impl<'a> Explainer<'a> {
     pub fn explain(&mut self, flow: Flow, entry: Option<Entry>) -> Explanation {
         let (key, now) = (flow.key(), Tick::default());
         let hash = self.tables.hash(self.pipeline.level(), &key);
+        let is_ping = IpProtocol(flow.protocol).is_icmp();
+        // A ping has no entry, and follows none.
+        let entry = entry.filter(|_| !is_ping);
         if let Some(entry) = entry {
             self.pipeline.enter_flow(self.tables, &key, (entry.record, entry.class), now);
         }
         let mut packets = [Frame::new(&frame::of(flow))];
-        let verdict = self.pipeline.process(self.tables, PortFilter::ANY, now, &mut packets)[0];
+        let verdict = self.pipeline.process(self.tables, &PortFilter::ANY, now, &mut packets)[0];
         self.pipeline.delete_flow(self.tables, &key, now);
 
-        let service = self.tables.service(key.destination, key.destination_port, key.protocol);
+        let service = match is_ping {
+            true => self.tables.service_at(key.destination),
+            false => self.tables.service(key.destination, key.destination_port, key.protocol),
+        };
         let position =
             service.and_then(|number| self.tables.layout().services.iter().position(|one| *one == number));
         let mut explanation = Explanation {
@@ -87,8 +94,9 @@ impl<'a> Explainer<'a> {
         explanation.step(
             "vip",
             match &explanation.vip {
-                Some(vip) => format!("`{vip}` serves {} {}", name_of(flow.protocol), flow.destination),
-                None => format!("no VIP serves {} {}", name_of(flow.protocol), flow.destination),
+                Some(vip) if is_ping => format!("`{vip}` has {}", key.destination),
+                Some(vip) => format!("`{vip}` serves {}", served(flow)),
+                None => format!("no VIP serves {}", served(flow)),
             },
         );
         self.explain_entry(entry, verdict, flow, &mut explanation);
@@ -96,6 +104,7 @@ impl<'a> Explainer<'a> {
             Some(_) if verdict == Verdict::Drop(DropReason::MartianSource) => {
                 explanation.step("source", martian(flow));
             }
+            Some(at) if is_ping => self.explain_echo(at, hash, &mut explanation),
             Some(at) => self.explain_choice(at, &key, &mut explanation),
             None => {}
         }
@@ -110,6 +119,7 @@ impl<'a> Explainer<'a> {
 
     fn explain_entry(&self, entry: Option<Entry>, verdict: Verdict, flow: Flow, into: &mut Explanation) {
         let text = match entry {
+            None if IpProtocol(flow.protocol).is_icmp() => "none: a ping has no entry".to_owned(),
             None => "none: the flow is new, or goes by its hash alone".to_owned(),
             Some(entry) => {
                 let to = self.record_name(entry.record);
@@ -123,6 +133,25 @@ impl<'a> Explainer<'a> {
             }
         };
         into.step("connection", text);
+    }
+
+    /// Who replies to a ping of a VIP.
+    fn explain_echo(&self, service: usize, hash: FlowHash, into: &mut Explanation) {
+        let spec = &self.spec.services[service];
+        let is_nat = self.spec.pools[spec.pool].backends.iter().any(|backend| backend.mode.is_nat());
+        let (text, is_forwarded) = match (spec.portless.echo, is_nat) {
+            (Echo::Answer, _) => ("`icmp_echo: answer`: we, while the pool takes new flows", false),
+            (Echo::Forward, true) => (
+                "`icmp_echo: forward`, but behind translation it is we, while the pool takes new flows",
+                false,
+            ),
+            (Echo::Forward, false) => ("`icmp_echo: forward`: the backend that the addresses lead to", true),
+            (Echo::Ignore, _) => ("`icmp_echo: ignore`: nobody", false),
+        };
+        into.step("echo", text.into());
+        if is_forwarded {
+            self.explain_slot(service, hash, into);
+        }
     }
 
     /// What the service would choose for a new flow, by the same functions as the packet path.
@@ -233,11 +262,16 @@ fn martian(flow: Flow) -> String {
     format!("{source} {why}: no host sends from it, so no backend is chosen")
 }
 
-fn name_of(protocol: u8) -> &'static str {
-    match protocol {
-        lb_core::wire::PROTOCOL_UDP => "UDP",
-        lb_core::wire::PROTOCOL_SCTP => "SCTP",
-        _ => "TCP",
+/// What a VIP would have to serve.
+fn served(flow: Flow) -> String {
+    let protocol = IpProtocol(flow.protocol);
+    let name = match protocol.to_string() {
+        number if number.starts_with(|first: char| first.is_ascii_digit()) => format!("protocol {number}"),
+        name => name.to_uppercase(),
+    };
+    match protocol.has_ports() {
+        true => format!("{name} {}", flow.destination),
+        false => format!("{name} {}", flow.destination.ip()),
     }
 }
 

@@ -20,6 +20,7 @@ mod loaded;
 mod numbers;
 mod overrides;
 pub mod problem;
+pub mod protocol;
 mod report;
 mod running;
 mod store;

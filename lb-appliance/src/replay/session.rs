@@ -144,7 +144,7 @@ impl Replay {
         let now = tick(burst.ticks);
         self.pipeline.expire_fragments(&self.tables, now);
         self.give_up(|state| state == HeldState::Gone, json)?;
-        let verdicts = self.pipeline.process(&self.tables, PortFilter::ANY, now, &mut burst.frames).to_vec();
+        let verdicts = self.pipeline.process(&self.tables, &PortFilter::ANY, now, &mut burst.frames).to_vec();
         for (at, ((frame, stamp), verdict)) in
             burst.frames.iter().zip(&burst.stamps).zip(verdicts).enumerate()
         {

@@ -39,7 +39,7 @@ impl Replay {
                 continue;
             }
             let mut frames = [one.frame];
-            let verdict = self.pipeline.process_held(&self.tables, PortFilter::ANY, now, &mut frames)[0];
+            let verdict = self.pipeline.process_held(&self.tables, &PortFilter::ANY, now, &mut frames)[0];
             match verdict {
                 Verdict::Split(record, l3) => {
                     self.split((one.n, stamp), (0, record, l3), &frames[0], sink, json)?;

@@ -75,6 +75,12 @@ fn a_packet_is_explained_with_and_without_a_balancer() {
     assert_eq!((offline.0, offline.2.as_str()), (0, ""));
     let verdict = |text: &str| text.lines().last().map(str::to_owned);
     assert_eq!(verdict(&offline.1), verdict(&live));
+    for protocol in ["--proto icmp", "--protocol 1"] {
+        let ping = format!("explain --src 198.51.100.7 --dst 203.0.113.10 {protocol}");
+        has(&ok(&plane, &ping), &["`icmp_echo: answer`", "answer: echo_reply"]);
+    }
+    let esp = "explain --src 198.51.100.7 --dst 203.0.113.10 --proto esp";
+    has(&ok(&plane, esp), &["no VIP serves ESP 203.0.113.10", "punt: no_vip"]);
     let nothing = run_at(&format!("{flow} -c /nowhere/at/all.yaml"), Path::new("/nowhere/at/all.sock"));
     assert_eq!(nothing.0, 3);
 }

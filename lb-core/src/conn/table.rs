@@ -7,6 +7,7 @@
 use super::line::{Class, Entry, Line};
 use crate::clock::{Tick, Timeouts};
 use crate::hw::{self, Isa, LINE_ENTRIES, Masked, Portable};
+use std::hint::cold_path;
 use std::ops::DerefMut;
 
 /// Where an entry is. Valid until the table changes.
@@ -100,10 +101,12 @@ impl Lines<'_> {
         self.0.prefetch_far(low);
     }
 
-    /// Hints that the alternate line of a flow is needed later in this burst.
+    /// Hints that the alternate line of a flow is needed later in this burst, if it `is_wanted`. No branch: else the
+    /// hint is for the home line, which is at hand.
     #[inline(always)]
-    pub(crate) fn prefetch_alternate(&self, tag: u64) {
-        self.0.prefetch_far(self.other(tag));
+    pub(crate) fn prefetch_alternate_if(&self, tag: u64, is_wanted: bool) {
+        let (home, mask) = (tag as u32 & self.0.mask(), self.0.mask());
+        self.0.prefetch_far(alternate(home, lo(tag), mask & u32::from(is_wanted).wrapping_neg()));
     }
 
     #[inline(always)]
@@ -313,20 +316,44 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
         placed: Placed,
         timeouts: &Timeouts,
     ) -> Inserted {
-        let (home, new, now) = (self.home(tag), Entry::new(tag, placed), placed.now);
+        match self.insert_soon(isa, tag, placed, timeouts) {
+            Some(inserted) => inserted,
+            None => self.insert_late(tag, placed, timeouts),
+        }
+    }
+
+    /// As [`Self::insert_on`], but for the few flows for which another would have to move: then `None`, and the lines
+    /// that it may move to are asked for. [`Self::insert_late`] is to follow when they have come.
+    #[inline(always)]
+    pub(crate) fn insert_soon<I: Isa>(
+        &mut self,
+        isa: I,
+        tag: u64,
+        placed: Placed,
+        timeouts: &Timeouts,
+    ) -> Option<Inserted> {
+        let home = self.home(tag);
         if let Some(entry) = self.line(home).free_entry() {
-            self.line_mut(home).put(entry, new, false);
+            self.line_mut(home).put(entry, Entry::new(tag, placed), false);
             self.taken += 1;
-            return Inserted::Fresh;
+            return Some(Inserted::Fresh);
         }
-        let is_crowded = self.is_crowded();
+        if !self.is_crowded() {
+            let inserted = self.insert_alternate(home, tag, placed);
+            if inserted.is_none() {
+                cold_path();
+                self.prefetch_ways_out(home);
+            }
+            return inserted;
+        }
         let embryonic = self.line(home).embryonic();
-        if is_crowded && embryonic != 0 {
+        if embryonic != 0 {
             // What a flood does: one line per packet, and no loop.
-            let entry = self.line(home).oldest(isa, embryonic, now);
-            return self.replace(home, entry, new, timeouts);
+            let entry = self.line(home).oldest(isa, embryonic, placed.now);
+            return Some(self.replace(home, entry, (tag, placed), timeouts));
         }
-        self.insert_hard(tag, placed, is_crowded, timeouts)
+        cold_path();
+        Some(self.evict(home, tag, placed, timeouts))
     }
 
     /// True at a load from which on a new flow pushes out an embryonic one at home, if it can.
@@ -335,43 +362,58 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
         self.taken * 100 >= self.capacity() * RELOCATION_LOAD_MAX_PERCENT
     }
 
-    /// The rest of an insertion whose home line is full.
+    /// The rest of an insertion that [`Self::insert_soon`] has put off: both lines were full.
     #[inline(never)]
-    fn insert_hard(&mut self, tag: u64, placed: Placed, is_crowded: bool, timeouts: &Timeouts) -> Inserted {
-        let (home, new) = (self.home(tag), Entry::new(tag, placed));
-        if !is_crowded {
-            if self.insert_alternate(home, new) == Inserted::Fresh {
-                return Inserted::Fresh;
-            }
-            if let Some(entry) = self.relocate_one(home) {
-                self.line_mut(home).put(entry, new, false);
-                self.taken += 1;
-                return Inserted::Fresh;
-            }
+    pub(crate) fn insert_late(&mut self, tag: u64, placed: Placed, timeouts: &Timeouts) -> Inserted {
+        let home = self.home(tag);
+        // Others may have come or gone since.
+        let free = match self.line(home).free_entry() {
+            None if self.is_crowded() => None,
+            None => self.relocate_one(home),
+            free => free,
+        };
+        let Some(entry) = free else { return self.evict(home, tag, placed, timeouts) };
+        self.line_mut(home).put(entry, Entry::new(tag, placed), false);
+        self.taken += 1;
+        Inserted::Fresh
+    }
+
+    /// Asks for the other lines of all entries of a full line.
+    #[inline(always)]
+    fn prefetch_ways_out(&self, index: u32) {
+        for entry in 0..LINE_ENTRIES {
+            let other = self.alternate(index, self.line(index).lo(entry));
+            hw::prefetch_far(self.lines.as_ptr().wrapping_add(other as usize));
         }
-        self.evict(home, new, timeouts)
     }
 
     /// Puts `new` in place of an entry.
     #[inline(always)]
-    fn replace(&mut self, index: u32, entry: usize, new: Entry, timeouts: &Timeouts) -> Inserted {
+    fn replace(
+        &mut self,
+        index: u32,
+        entry: usize,
+        (tag, placed): (u64, Placed),
+        timeouts: &Timeouts,
+    ) -> Inserted {
         let line = self.line(index);
-        let (old, class, age) = (line.record(entry), line.class(entry), line.age_ticks(entry, new.tick));
+        let (old, class, age) = (line.record(entry), line.class(entry), line.age_ticks(entry, placed.now));
         if line.is_guest(entry) {
             self.leave(index, entry);
         }
-        self.line_mut(index).put(entry, new, false);
+        self.line_mut(index).put(entry, Entry::new(tag, placed), false);
         if age > class.timeout_ticks(timeouts) { Inserted::Expired(old) } else { Inserted::Evicted(old) }
     }
 
-    /// Puts a flow into a free entry of its other line.
-    fn insert_alternate(&mut self, home: u32, new: Entry) -> Inserted {
-        let alternate = self.alternate(home, new.lo);
-        let Some(entry) = self.line(alternate).free_entry() else { return Inserted::Refused };
-        self.line_mut(alternate).put(entry, new, true);
+    /// Puts a flow into a free entry of its other line, if there is one.
+    #[inline(always)]
+    fn insert_alternate(&mut self, home: u32, tag: u64, placed: Placed) -> Option<Inserted> {
+        let alternate = self.alternate(home, lo(tag));
+        let entry = self.line(alternate).free_entry()?;
+        self.line_mut(alternate).put(entry, Entry::new(tag, placed), true);
         self.line_mut(home).overflow_grows();
         self.taken += 1;
-        Inserted::Fresh
+        Some(Inserted::Fresh)
     }
 
     /// Moves one entry of a full line to its other line and returns the place that this frees.
@@ -397,19 +439,20 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
     /// Puts `new` in place of the longest idle entry that it may push out. A flow of two packets and more
     /// is pushed out only if the other line is full as well; an embryonic one at once, so that a flood
     /// touches one line per packet.
-    fn evict(&mut self, home: u32, new: Entry, timeouts: &Timeouts) -> Inserted {
+    #[inline(never)]
+    fn evict(&mut self, home: u32, tag: u64, placed: Placed, timeouts: &Timeouts) -> Inserted {
         let line = self.line(home);
         let victim = (0..LINE_ENTRIES)
             .rev()
-            .map(|entry| (entry, line.class(entry), line.age_ticks(entry, new.tick)))
+            .map(|entry| (entry, line.class(entry), line.age_ticks(entry, placed.now)))
             .filter(|(_, class, age)| class.is_evictable() || *age > class.timeout_ticks(timeouts))
             .max_by_key(|(_, class, age)| (*class == Class::Embryonic, *age));
         let is_embryonic = victim.is_some_and(|(_, class, _)| class == Class::Embryonic);
-        if !is_embryonic && self.insert_alternate(home, new) == Inserted::Fresh {
-            return Inserted::Fresh;
+        if !is_embryonic && let Some(inserted) = self.insert_alternate(home, tag, placed) {
+            return inserted;
         }
         let Some((entry, ..)) = victim else { return Inserted::Refused };
-        self.replace(home, entry, new, timeouts)
+        self.replace(home, entry, (tag, placed), timeouts)
     }
 
     /// Tells the home of a guest that it is gone.

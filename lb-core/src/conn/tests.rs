@@ -283,7 +283,7 @@ fn every_class_is_swept_one_tick_after_its_timeout_across_the_wrap() {
             let mut table = ConnTable::with_capacity(12);
             insert(&mut table, tag(0, 1, 1), 7, class, Tick(start));
             let at = |ticks: u16| Tick(start.wrapping_add(ticks));
-            assert_eq!(sweep_all(&mut table, at(timeout)), [], "{class:?} from {start}");
+            assert_eq!(sweep_all(&mut table, at(timeout)), [0u16; 0], "{class:?} from {start}");
             assert_eq!(sweep_all(&mut table, at(timeout + 1)), [7], "{class:?} from {start}");
             assert_eq!((table.len(), record(&table, tag(0, 1, 1))), (0, None));
         }
@@ -298,7 +298,7 @@ fn a_packet_a_tick_keeps_a_flow_through_two_wraps() {
         let now = Tick(65_000u16.wrapping_add(second as u16));
         let slot = table.find(Portable, tag(0, 1, 1)).unwrap();
         table.touch(slot, now);
-        assert_eq!(sweep_all(&mut table, now), [], "second {second}");
+        assert_eq!(sweep_all(&mut table, now), [0u16; 0], "second {second}");
     }
 }
 

@@ -200,26 +200,23 @@ pub(crate) fn headers_of_hit(size: Size, is_v6: bool) -> Headers {
 pub(crate) struct TargetV4(u64);
 
 impl TargetV4 {
-    /// No packet's.
-    pub(crate) const NONE: Self = Self(u64::MAX);
-
     /// The target of a plain packet; `None` if no host can have sent it.
     #[inline(always)]
     pub(crate) fn of(frame: &[u8]) -> Option<Self> {
         let head = frame.first_chunk::<V4_LEN>()?;
-        let word = |at: usize| u32::from_ne_bytes(*bytes(head, at));
-        let destination = word(30);
-        if address::is_martian_v4(word(26), destination) {
+        // Address, source port, destination port; the protocol takes the place of the source port.
+        let word = u64::from_le_bytes(*bytes(head, 30));
+        let source = u32::from_ne_bytes(*bytes(head, 26));
+        if address::is_martian_v4(source, u32::from_ne_bytes(*bytes(head, 30))) {
             return None;
         }
-        let port = u16::from_ne_bytes(*bytes(head, L4_V4 + 2));
-        Some(Self(u64::from(destination) | u64::from(port) << 32 | u64::from(head[23]) << 48))
+        Some(Self(word & 0xffff_0000_ffff_ffff | u64::from(head[23]) << 32))
     }
 
     /// Address and port in host order, and protocol.
     #[inline(always)]
     pub(crate) fn parts(self) -> (u32, u16, u8) {
-        (u32::from_be(self.0 as u32), u16::from_be((self.0 >> 32) as u16), (self.0 >> 48) as u8)
+        ((self.0 as u32).swap_bytes(), ((self.0 >> 48) as u16).swap_bytes(), (self.0 >> 32) as u8)
     }
 }
 
@@ -228,9 +225,6 @@ impl TargetV4 {
 pub(crate) struct TargetV6(u128, u32);
 
 impl TargetV6 {
-    /// No packet's.
-    pub(crate) const NONE: Self = Self(0, u32::MAX);
-
     /// The target of a plain packet; `None` if no host can have sent it.
     #[inline(always)]
     pub(crate) fn of(frame: &[u8]) -> Option<Self> {

@@ -189,9 +189,13 @@ fn edit_transport(
     let at = if about.protocol == PROTOCOL_TCP { 16 } else { 6 };
     if let Some(field) = segment.get_mut(at..at + 2) {
         let old = u16::from_be_bytes([field[0], field[1]]);
-        if old != 0 || about.protocol == PROTOCOL_TCP {
-            field.copy_from_slice(&checksum::update_sum(old, removed, added).to_be_bytes());
-        }
+        let new = match (checksum::update_sum(old, removed, added), about.protocol) {
+            // RFC 768: no checksum stays none, and one that comes to zero was sent as all ones.
+            _ if old == 0 && about.protocol == PROTOCOL_UDP => 0,
+            (0, PROTOCOL_UDP) => 0xffff,
+            (new, _) => new,
+        };
+        field.copy_from_slice(&new.to_be_bytes());
     }
     Some(())
 }

@@ -259,7 +259,7 @@ impl<S: DerefMut<Target = [Line]>> super::Pipeline<S> {
     pub fn process_held<P: Packet>(
         &mut self,
         tables: &Tables,
-        filter: headers::PortFilter,
+        filter: &headers::PortFilter,
         now: Tick,
         packets: &mut [P],
     ) -> &[Verdict] {

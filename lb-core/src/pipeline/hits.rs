@@ -35,17 +35,15 @@ impl Forwarder<'_> {
         let found = line.find(isa, hash.lo(), hash.hi());
         if found == 0 {
             cold_path();
+            // Whether flows live elsewhere, and whether this one will have to, is as random as the hash: no branches.
+            let overflows = line.has_overflow();
+            let is_full = line.is_full() & self.stage.may_go_elsewhere;
             // The alternate line is asked for here and not in a loop of its own, so that it comes while the others are
             // served: to look for the flow there, or to put it there.
-            if line.has_overflow() {
-                lines.prefetch_alternate(hash.tag);
-                self.stage.elsewhere.add(at);
-                return;
-            }
-            if line.is_full() && self.stage.may_go_elsewhere {
-                lines.prefetch_alternate(hash.tag);
-            }
-            self.stage.misses.add(at);
+            lines.prefetch_alternate_if(hash.tag, overflows | is_full);
+            self.stage.elsewhere.add_if(at, overflows);
+            self.stage.misses.add_if(at, !overflows);
+            self.stage.crammed.add_if(at, is_full);
             return;
         }
         self.hit(line, found, now, (at, packet, is_v6));
@@ -94,14 +92,19 @@ impl<S: DerefMut<Target = [Line]>, P: Packet, const IS_V6: bool> Kernel for Hits
     }
 }
 
-impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
-    /// Forwards the plain packets whose flow has an entry in its alternate line; the others are misses.
+/// Forwards the plain packets whose flow has an entry in its alternate line; the others are misses.
+pub(super) struct Elsewhere<'b, 'a, S, P>(pub(super) &'b mut Burst<'a, S, P>);
+
+impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Elsewhere<'_, '_, S, P> {
+    type Output = ();
+
     #[inline(always)]
-    pub(super) fn hits_elsewhere<I: Isa>(&mut self, isa: I) {
-        let (elsewhere, v6, now) = (self.stage.elsewhere, self.stage.plain_v6, self.now);
-        let mut forwarder = Forwarder::new(self.stage, self.tables, self.counters);
-        let mut lines = self.connections.lines_mut();
-        for (at, packet) in elsewhere.of(self.packets) {
+    fn run<I: Isa>(self, isa: I) {
+        let Self(burst) = self;
+        let (elsewhere, v6, now) = (burst.stage.elsewhere, burst.stage.plain_v6, burst.now);
+        let mut forwarder = Forwarder::new(burst.stage, burst.tables, burst.counters);
+        let mut lines = burst.connections.lines_mut();
+        for (at, packet) in elsewhere.of(burst.packets) {
             let hash = &forwarder.stage.hashes[at];
             let line = lines.alternate(hash.tag);
             let found = line.find(isa, hash.lo(), hash.hi());

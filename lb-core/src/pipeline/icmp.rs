@@ -19,7 +19,7 @@ use crate::reason::{AnswerReason, DropReason, PuntReason};
 use crate::service::ServiceIndex;
 use crate::spec::{Echo, Oversize};
 use crate::verdict::{RecordIndex, Verdict};
-use crate::wire::be16;
+use crate::wire::{PROTOCOL_ICMP, PROTOCOL_ICMPV6, be16};
 use std::net::IpAddr;
 use std::ops::DerefMut;
 
@@ -67,18 +67,9 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
 
     /// An error to a VIP: to the backend of the flow that it is about. Its checksum is the backend's to check.
     fn error_about_flow(&mut self, level: Level, at: usize, message: &Portless, here: ServiceIndex) {
-        let is_v6 = message.headers.is_v6;
-        let quote = self.message(at, message).and_then(|bytes| Quote::parse(quote::quoted(bytes, is_v6)?));
-        // RFC 5927 section 4: what it quotes must be something that we may have sent.
-        let quote = quote.filter(|quote| quote.key.source == message.destination);
-        let flow = quote.map(|quote| quote.answered_flow());
-        let service = flow.and_then(|flow| {
-            let service = self.tables.service(flow.destination, flow.destination_port, flow.protocol)?;
-            Some((service, flow))
-        });
+        let about = self.answered(at, message, here);
         // A translated flow has a session, and then its errors do not come here.
-        let service = service.filter(|(service, _)| !self.tables.is_nat(*service));
-        let Some((service, flow)) = service else {
+        let Some((service, flow)) = about.filter(|(service, _)| !self.tables.is_nat(*service)) else {
             self.drop_served(at, DropReason::IcmpUnmatched, Some(usize::from(here)));
             return;
         };
@@ -90,7 +81,11 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         };
         // Slices overrule entries; who is named by a server ID has an entry, and the quote does not name him.
         let known = known.filter(is_alive).filter(|_| !self.tables.has_slices(service));
-        let chosen = || self.tables.choose(Portable, service, (&flow, hash), &[]).record;
+        let chosen = || match flow.protocol {
+            // As the request: see `echo`.
+            PROTOCOL_ICMP | PROTOCOL_ICMPV6 => self.tables.select(service, hash),
+            _ => self.tables.choose(Portable, service, (&flow, hash), &[]).record,
+        };
         let record = known.or_else(chosen);
         let headers = message.for_edit();
         let done = match record {
@@ -105,6 +100,23 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             // Never an error about an error.
             Err(reason) => self.drop_served(at, reason, Some(usize::from(service))),
         }
+    }
+
+    /// The flow that an error to `here` is about, and its service: the quote is of an answer that we may have sent.
+    fn answered(&self, at: usize, message: &Portless, here: ServiceIndex) -> Option<(ServiceIndex, FlowKey)> {
+        let is_v6 = message.headers.is_v6;
+        let quoted = quote::quoted(self.message(at, message)?, is_v6)?;
+        // RFC 5927 section 4: what it quotes must be something that we may have sent.
+        let quote = Quote::parse(quoted).filter(|quote| quote.key.source == message.destination)?;
+        let flow = quote.answered_flow();
+        if flow.protocol != icmp::protocol(is_v6) {
+            let service = self.tables.service(flow.destination, flow.destination_port, flow.protocol)?;
+            return Some((service, flow));
+        }
+        // The reply of a backend to a ping has the backend of the ping; our own replies have none.
+        let is_reply = *quoted.get(usize::from(quote.l4_offset))? == icmp::echo_reply(is_v6);
+        let is_backends = is_reply && self.tables.portless(here).echo == Echo::Forward;
+        is_backends.then_some((here, flow))
     }
 
     fn echo(&mut self, level: Level, at: usize, message: &Portless, service: ServiceIndex) {

@@ -3,17 +3,20 @@
 //! What a flood consists of, so it is made of loops too: first all VIPs and the prefetches of the Maglev slots,
 //! then slots, entries and edits.
 
-use super::Burst;
 use super::forward::Forwarder;
 use super::set::Set;
+use super::{Burst, Stage};
+use crate::clock::Tick;
 use crate::conn::{Class, ConnTable, Inserted, Line, Placed};
 use crate::counters::{RecordCounters, WorkerCounters};
 use crate::headers::plain::{TargetV4, TargetV6};
-use crate::hw::Isa;
+use crate::hw::{Isa, Kernel};
 use crate::indexed::PLACES;
+use crate::maglev::MaglevTable;
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
 use crate::service::ServiceIndex;
+use crate::tables::Tables;
 use crate::verdict::{RecordIndex, Verdict};
 use std::hint::cold_path;
 use std::ops::DerefMut;
@@ -71,19 +74,6 @@ impl Tally {
     }
 }
 
-/// The service of `target`, asked for only if it is not the target of the last one.
-#[inline(always)]
-fn remembered<T: Copy + PartialEq>(
-    last: &mut (T, ServiceIndex),
-    target: T,
-    find: impl FnOnce() -> Option<ServiceIndex>,
-) -> Option<ServiceIndex> {
-    if last.0 != target {
-        *last = (target, find()?);
-    }
-    Some(last.1)
-}
-
 /// Which flows have had a packet in this burst, roughly: what it has not seen was not there.
 #[derive(Debug, Default)]
 struct Seen([u64; Seen::WORDS]);
@@ -103,44 +93,121 @@ impl Seen {
     }
 }
 
-impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
-    /// Serves plain packets of one family that have no entry. Returns those that are to be served one by one: their
-    /// flow has got an entry meanwhile, by a packet before them in the same burst, their service is special, or no host
-    /// can have sent them.
+/// What became of the new flows of a burst.
+#[derive(Debug, Default)]
+struct Outcome {
+    seen: Seen,
+    /// Their flow has got an entry meanwhile.
+    again: Set,
+    /// Their pool has no backend.
+    without: Set,
+    /// They are too long for their backend's way out, or their buffer has no room.
+    unfit: Set,
+    /// Forwarded, and their entry is still to be made.
+    late: Set,
+}
+
+/// Makes the entries of the flows that were put off.
+#[cold]
+fn settle<S: DerefMut<Target = [Line]>>(
+    late: &mut Set,
+    connections: &mut ConnTable<S>,
+    stage: &Stage,
+    tables: &Tables,
+    now: Tick,
+    counters: &WorkerCounters,
+    tally: &mut Tally,
+) {
+    for at in std::mem::take(late) {
+        let Verdict::Forward(record) = stage.verdicts[at] else { continue };
+        let placed = Placed { record, class: Class::Embryonic, now };
+        let inserted = connections.insert_late(stage.hashes[at].tag, placed, &tables.timeouts);
+        tally.note(inserted, record, counters.records.places());
+    }
+}
+
+/// Finds the services of plain packets and notes them: who is for a VIP is `served`, those of special services apart.
+pub(super) struct Services<'b, 'a, S, P>(pub(super) &'b mut Burst<'a, S, P>, pub(super) Set);
+
+impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Services<'_, '_, S, P> {
+    type Output = ();
+
     #[inline(always)]
-    pub(super) fn serve<I: Isa>(&mut self, isa: I, misses: Set, is_v6: bool, tally: &mut Tally) -> Set {
-        let (served, special) = self.find_services(misses, is_v6);
-        let (tables, now) = (self.tables, self.now);
-        let connections: &mut ConnTable<S> = self.connections;
-        let mut forwarder = Forwarder::new(self.stage, tables, self.counters);
-        let mut seen = Seen::default();
-        let (mut again, mut without, mut unfit) = (Set::default(), Set::default(), Set::default());
-        for (at, packet) in served.of(self.packets) {
-            let (hash, service) = (forwarder.stage.hashes[at], forwarder.stage.services[at]);
-            let Some(index) = tables.select(service, hash) else {
+    fn run<I: Isa>(self, _: I) {
+        let Self(burst, candidates) = self;
+        let (tables, v6) = (burst.tables, burst.stage.plain_v6);
+        burst.stage.served = Set::default();
+        burst.stage.special = Set::default();
+        burst.find_services(candidates - v6, TargetV4::of, |target| {
+            let (address, port, protocol) = target.parts();
+            tables.service_v4(address, port, protocol)
+        });
+        burst.find_services(candidates & v6, TargetV6::of, |target| {
+            let (address, port, protocol) = target.parts();
+            tables.service_v6(address, port, protocol)
+        });
+    }
+}
+
+impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
+    /// Sorts packets of one family by whether they are for a VIP, martians apart; notes their services.
+    #[inline(always)]
+    fn find_services<T: Copy + PartialEq>(
+        &mut self,
+        candidates: Set,
+        target_of: impl Fn(&[u8]) -> Option<T>,
+        find: impl Fn(T) -> Option<ServiceIndex>,
+    ) {
+        let (tables, stage) = (self.tables, &mut *self.stage);
+        let mut served = Set::default();
+        // Most new flows of a burst are for one VIP: a flood nearly always, a busy service often.
+        let mut last: Option<(T, ServiceIndex, &MaglevTable)> = None;
+        for (at, packet) in candidates.of(self.packets) {
+            let Some(target) = target_of(packet.frame()) else {
                 cold_path();
-                without.add(at);
+                // A martian: dropped there, if it is for a VIP.
+                stage.special.add(at);
                 continue;
             };
-            if tables.is_tracked(service) {
-                // A packet before this one in the burst may have made the entry, and nobody else.
-                if seen.note(hash.tag) && connections.find(isa, hash.tag).is_some() {
-                    cold_path();
-                    again.add(at);
-                    continue;
+            let (service, maglev) = match last {
+                Some((known, service, maglev)) if known == target => (service, maglev),
+                _ => {
+                    let Some(service) = find(target) else {
+                        cold_path();
+                        stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
+                        // It may be the answer of a backend behind translation.
+                        stage.special.add_if(at, tables.nat().is_some());
+                        continue;
+                    };
+                    let Some(maglev) = tables.maglev_of(service).filter(|_| !tables.is_special(service))
+                    else {
+                        cold_path();
+                        stage.special.add(at);
+                        continue;
+                    };
+                    last = Some((target, service, maglev));
+                    (service, maglev)
                 }
-                let placed = Placed { record: index, class: Class::Embryonic, now };
-                let inserted = connections.insert_on(isa, hash.tag, placed, &tables.timeouts);
-                tally.note(inserted, index, forwarder.counters);
-            }
-            let size = forwarder.stage.sizes[at].without_flags();
-            let fits = !size.exceeds(forwarder.records[usize::from(index)].inner_max);
-            if !fits || !forwarder.forward(at, packet, index, size, is_v6) {
-                cold_path();
-                forwarder.stage.verdicts[at] = Verdict::Forward(index);
-                unfit.add(at);
-            }
+            };
+            maglev.prefetch(stage.hashes[at].maglev());
+            stage.services[at] = service;
+            served.add(at);
         }
+        stage.served = stage.served | served;
+    }
+
+    /// Gives entries and edits to the packets of one family that `find_services` has found to be for a VIP. Returns
+    /// those that are to be served one by one: their flow has got an entry meanwhile, by a packet before them in the
+    /// same burst.
+    #[inline(always)]
+    pub(super) fn serve<I: Isa>(&mut self, isa: I, served: Set, is_v6: bool, tally: &mut Tally) -> Set {
+        let mut outcome = Outcome::default();
+        // Those with a full home line by themselves: mixed, the branch on it would be wrong for every second of them.
+        let crammed = self.stage.crammed;
+        self.enter(isa, served - crammed, is_v6, (tally, &mut outcome));
+        self.enter(isa, served & crammed, is_v6, (tally, &mut outcome));
+        let Outcome { again, without, unfit, mut late, .. } = outcome;
+        settle(&mut late, self.connections, self.stage, self.tables, self.now, self.counters, tally);
         for at in without {
             let service = usize::from(self.stage.services[at]);
             self.drop_served(at, DropReason::NoBackend, Some(service));
@@ -148,55 +215,52 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         for at in unfit {
             self.drop_unfit(at);
         }
-        again | special
+        again
     }
 
-    /// The packets that are for a VIP, those of special services and martians apart; notes their services.
+    /// Gives new flows their backends and entries.
     #[inline(always)]
-    fn find_services(&mut self, misses: Set, is_v6: bool) -> (Set, Set) {
-        let (tables, stage) = (self.tables, &mut *self.stage);
-        let (mut served, mut special) = (Set::default(), Set::default());
-        // Most new flows of a burst are for one VIP: a flood nearly always, a busy service often.
-        let (mut last_v4, mut last_v6) = ((TargetV4::NONE, 0), (TargetV6::NONE, 0));
-        for (at, packet) in misses.of(self.packets) {
-            let found = if is_v6 {
-                TargetV6::of(packet.frame()).map(|target| {
-                    remembered(&mut last_v6, target, || {
-                        let (address, port, protocol) = target.parts();
-                        tables.service_v6(address, port, protocol)
-                    })
-                })
-            } else {
-                TargetV4::of(packet.frame()).map(|target| {
-                    remembered(&mut last_v4, target, || {
-                        let (address, port, protocol) = target.parts();
-                        tables.service_v4(address, port, protocol)
-                    })
-                })
-            };
-            let Some(found) = found else {
+    fn enter<I: Isa>(
+        &mut self,
+        isa: I,
+        served: Set,
+        is_v6: bool,
+        (tally, outcome): (&mut Tally, &mut Outcome),
+    ) {
+        let (tables, now, counters) = (self.tables, self.now, self.counters);
+        let connections: &mut ConnTable<S> = self.connections;
+        let mut forwarder = Forwarder::new(self.stage, tables, counters);
+        for (at, packet) in served.of(self.packets) {
+            let (hash, service) = (forwarder.stage.hashes[at], forwarder.stage.services[at]);
+            let Some(index) = tables.select(service, hash) else {
                 cold_path();
-                // A martian: dropped there, if it is for a VIP.
-                special.add(at);
+                outcome.without.add(at);
                 continue;
             };
-            let Some(service) = found else {
-                cold_path();
-                stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
-                // It may be the answer of a backend behind translation.
-                special.add_if(at, tables.nat().is_some());
-                continue;
-            };
-            if tables.is_special(service) {
-                cold_path();
-                special.add(at);
-                continue;
+            if tables.is_tracked(service) {
+                // A packet before this one in the burst may have made the entry, and nobody else.
+                if outcome.seen.note(hash.tag) {
+                    cold_path();
+                    settle(&mut outcome.late, connections, forwarder.stage, tables, now, counters, tally);
+                    if connections.find(isa, hash.tag).is_some() {
+                        outcome.again.add(at);
+                        continue;
+                    }
+                }
+                let placed = Placed { record: index, class: Class::Embryonic, now };
+                match connections.insert_soon(isa, hash.tag, placed, &tables.timeouts) {
+                    Some(inserted) => tally.note(inserted, index, forwarder.counters),
+                    None => outcome.late.add(at),
+                }
             }
-            tables.prefetch_slot(service, stage.hashes[at]);
-            stage.services[at] = service;
-            served.add(at);
+            let size = forwarder.stage.sizes[at].without_flags();
+            let fits = !size.exceeds(forwarder.records[usize::from(index)].inner_max);
+            if !fits || !forwarder.forward(at, packet, index, size, is_v6) {
+                cold_path();
+                forwarder.stage.verdicts[at] = Verdict::Forward(index);
+                outcome.unfit.add(at);
+            }
         }
-        (served, special)
     }
 
     /// Answers or drops a packet that its backend's way out or its buffer has no room for.

@@ -21,7 +21,7 @@ use crate::packet::Packet;
 use crate::reason::DropReason;
 use crate::service::ServiceIndex;
 use crate::tables::Tables;
-use crate::verdict::Verdict;
+use crate::verdict::{RecordIndex, Verdict};
 use crate::wire::{
     ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN,
 };
@@ -165,10 +165,14 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let packet = self.packets.get_mut(at).ok_or(DropReason::Malformed)?;
         edit(packet, headers, change)?;
         self.stage.verdicts[at] = Verdict::Forward(record);
+        self.count_forwarded(record, headers.ip_len);
+        Ok(())
+    }
+
+    fn count_forwarded(&self, record: RecordIndex, ip_len: u16) {
         let counters = self.counters.records.at(record);
         counters.packets.add(1);
-        counters.ip_bytes.add(u64::from(headers.ip_len));
-        Ok(())
+        counters.ip_bytes.add(ip_len.into());
     }
 
     /// The session that a packet of a client may use. One that it may not is removed.
@@ -434,7 +438,13 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let replaced =
             self.packets.get_mut(at).and_then(|packet| replace(packet, l3, macs, &datagram[..len]));
         match replaced {
-            Some(()) => self.stage.verdicts[at] = verdict,
+            Some(()) => {
+                self.stage.verdicts[at] = verdict;
+                if side == Direction::Forward {
+                    self.counters.icmp_errors.add(1);
+                    self.count_forwarded(record, message.headers.ip_len);
+                }
+            }
             None => self.drop_served(at, DropReason::NoHeadroom, Some(service)),
         }
         true

@@ -35,7 +35,7 @@ where
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> Set {
         let Self(burst, candidates) = self;
-        let (shapes, keys) = (Shapes::new(isa, &burst.filter), burst.tables.hasher.loaded(isa));
+        let (shapes, keys) = (Shapes::new(isa, burst.filter), burst.tables.hasher.loaded(isa));
         let (stage, lines) = (&mut *burst.stage, burst.connections.lines_mut());
         // In memory, because the loop needs the registers.
         stage.odd = Set::default();
@@ -111,7 +111,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             self.drop(at, DropReason::Unsupported);
             return;
         }
-        match headers::parse(packet.frame(), self.filter) {
+        match headers::parse(packet.frame(), *self.filter) {
             Ok((headers, key)) => {
                 let hash = self.tables.hash(level, &key);
                 self.connections.lines_mut().prefetch_far(hash.low());

@@ -47,16 +47,14 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Rest<'_, '_, S, P> {
     fn run<I: Isa>(self, isa: I) -> usize {
         let Self(burst) = self;
         let mut tally = Tally::default();
-        if !burst.stage.elsewhere.is_empty() {
-            burst.hits_elsewhere(isa);
-        }
-        let misses = burst.stage.misses;
-        let v6 = burst.stage.plain_v6;
+        let (v6, misses) = (burst.stage.plain_v6, burst.stage.misses);
+        let mut again = burst.stage.special & misses | burst.stage.unusual | burst.stage.odd;
         let mut missed = misses.len();
-        let mut again = burst.stage.unusual | burst.stage.odd;
         if !misses.is_empty() {
-            again = again | burst.serve(isa, misses - v6, false, &mut tally);
-            again = again | burst.serve(isa, misses & v6, true, &mut tally);
+            // Some that were looked for early have been found.
+            let served = burst.stage.served & misses;
+            again = again | burst.serve(isa, served - v6, false, &mut tally);
+            again = again | burst.serve(isa, served & v6, true, &mut tally);
         }
         for at in again {
             let is_new = burst.one(isa, at, &mut tally);

@@ -16,6 +16,7 @@ mod nat;
 mod oversize;
 mod special;
 mod stories;
+mod traffic;
 mod twin;
 
 use super::*;
@@ -30,6 +31,7 @@ use crate::spec::{
     BackendSpec, BackendState, Budget, Egress, GueVariant, Mode, PoolSpec, ServiceSpec, Signals, Spec,
 };
 use crate::verdict::RecordIndex;
+use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use std::net::IpAddr;
 
 const OURS: PortFilter = PortFilter::new(OUR_MAC);
@@ -140,6 +142,24 @@ fn backend_of(spec: &Spec, record: RecordIndex) -> &BackendSpec {
     &spec.pools[spec.services[service].pool].backends[record - records_of(spec, service).start]
 }
 
+/// Notices what asks for memory, in the thread that does, where it is not to.
+#[global_allocator]
+static ALLOCATOR: AllocDisabler = AllocDisabler;
+
+/// Invariant 7: does something that allocates nothing and gives nothing back.
+fn no_allocation<T>(action: impl FnOnce() -> T) -> T {
+    let before = violation_count();
+    let done = assert_no_alloc(action);
+    assert_eq!(violation_count(), before, "something was allocated or given back");
+    done
+}
+
+#[test]
+#[should_panic(expected = "something was allocated")]
+fn an_allocation_would_be_noticed() {
+    no_allocation(|| Box::new(7));
+}
+
 /// One worker with its tables.
 struct Lab {
     spec: Spec,
@@ -163,7 +183,8 @@ impl Lab {
     /// Sends frames in one burst; what became of each, and the bytes that are left of it.
     fn burst(&mut self, frames: &[Vec<u8>]) -> Vec<(Verdict, Vec<u8>)> {
         let mut packets: Vec<Frame> = frames.iter().map(|frame| Frame::new(frame)).collect();
-        let verdicts = self.pipeline.process(&self.tables, OURS, self.now, &mut packets).to_vec();
+        let (pipeline, tables, now, slots) = (&mut self.pipeline, &self.tables, self.now, &mut packets[..]);
+        let verdicts = no_allocation(move || pipeline.process(tables, &OURS, now, slots)).to_vec();
         verdicts
             .into_iter()
             .zip(packets)
@@ -198,8 +219,10 @@ impl Lab {
 
     fn wait(&mut self, ticks: u16) {
         self.now = Tick(self.now.0.wrapping_add(ticks));
-        self.pipeline.sweep(&self.tables, self.now, usize::MAX);
-        self.pipeline.expire_fragments(&self.tables, self.now);
+        no_allocation(|| {
+            self.pipeline.sweep(&self.tables, self.now, usize::MAX);
+            self.pipeline.expire_fragments(&self.tables, self.now);
+        });
     }
 
     /// What Maglev says of a packet.

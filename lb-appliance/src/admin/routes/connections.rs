@@ -8,50 +8,21 @@ use crate::admin::openapi::{ChangeRefusals, Refusals};
 use crate::admin::server::Admin;
 use crate::control::ConnectionQuery;
 use crate::control::problem::ProblemCode;
+use crate::control::protocol::{self, End, IpProtocol};
 use crate::control::view::{ConnectionCount, ConnectionStatus, Explanation, Flow};
 use axum::extract::State;
 use serde::Deserialize;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const SCTP: u8 = 132;
 /// Entries of a list unless asked for.
 const LIST_DEFAULT: usize = 100;
 /// Entries of a list at most.
 const LIST_MAX: usize = 10_000;
 
-/// A transport protocol.
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Transport {
-    /// TCP.
-    #[default]
-    Tcp,
-    /// UDP.
-    Udp,
-    /// SCTP.
-    Sctp,
-}
-
-fn flow(
-    source: SocketAddr,
-    destination: SocketAddr,
-    protocol: Transport,
-    opens: bool,
-) -> Result<Flow, Failure> {
-    if source.is_ipv4() != destination.is_ipv4() {
-        let detail = "query: `src` and `dst` are of different families";
-        return Err(Failure::new(ProblemCode::BadRequest, detail));
-    }
-    let protocol = match protocol {
-        Transport::Tcp => TCP,
-        Transport::Udp => UDP,
-        Transport::Sctp => SCTP,
-    };
-    Ok(Flow { source, destination, protocol, opens })
+fn flow(source: End, destination: End, protocol: Option<IpProtocol>, opens: bool) -> Result<Flow, Failure> {
+    protocol::flow((source, destination), protocol.unwrap_or_default(), opens, ["`src`", "`dst`"])
+        .map_err(|error| Failure::new(ProblemCode::BadRequest, format!("query: {error}")))
 }
 
 /// Which entries: those of one flow (`src`, `dst`), or some of a VIP or backend.
@@ -61,13 +32,13 @@ fn flow(
 pub(super) struct ListParams {
     /// Client address and port of one flow; together with `dst`.
     #[param(value_type = Option<String>, example = "198.51.100.7:40000")]
-    src: Option<SocketAddr>,
+    src: Option<End>,
     /// VIP address and port of one flow; together with `src`.
     #[param(value_type = Option<String>, example = "203.0.113.10:443")]
-    dst: Option<SocketAddr>,
-    /// Protocol of one flow; `tcp` unless given.
-    #[param(inline)]
-    proto: Option<Transport>,
+    dst: Option<End>,
+    /// Protocol of one flow: `tcp` unless given, `udp`, `sctp`, another name or a number.
+    #[param(value_type = Option<String>, example = "tcp")]
+    proto: Option<IpProtocol>,
     /// Only entries of this VIP.
     vip: Option<String>,
     /// Only entries of a backend of this pool; together with `backend`.
@@ -97,7 +68,7 @@ pub(super) async fn list(
             );
         }
         (Some(source), Some(destination)) => {
-            let flow = flow(source, destination, params.proto.unwrap_or_default(), false)?;
+            let flow = flow(source, destination, params.proto, false)?;
             return Ok(Document(admin.handle.find_connection(flow).await?));
         }
         (None, None) if params.proto.is_some() => return refuse("`proto` goes with `src` and `dst`"),
@@ -126,13 +97,13 @@ pub(super) async fn list(
 pub(super) struct FlowParams {
     /// Client address and port.
     #[param(value_type = String, example = "198.51.100.7:40000")]
-    src: SocketAddr,
+    src: End,
     /// VIP address and port.
     #[param(value_type = String, example = "203.0.113.10:443")]
-    dst: SocketAddr,
-    /// Protocol; `tcp` unless given.
-    #[param(inline)]
-    proto: Option<Transport>,
+    dst: End,
+    /// Protocol: `tcp` unless given, `udp`, `sctp`, another name or a number.
+    #[param(value_type = Option<String>, example = "tcp")]
+    proto: Option<IpProtocol>,
 }
 
 /// Removes the entries of one flow; its next packet is a new flow
@@ -144,7 +115,7 @@ pub(super) async fn delete(
     State(admin): State<Arc<Admin>>,
     Params(params): Params<FlowParams>,
 ) -> Answer<Vec<ConnectionStatus>> {
-    let flow = flow(params.src, params.dst, params.proto.unwrap_or_default(), false)?;
+    let flow = flow(params.src, params.dst, params.proto, false)?;
     Ok(Document(admin.handle.delete_connection(flow).await?))
 }
 
@@ -162,15 +133,15 @@ pub(super) async fn count(State(admin): State<Arc<Admin>>) -> Document<Vec<Conne
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ExplainParams {
-    /// Client address and port.
+    /// Client address, and port if the protocol has ports.
     #[param(value_type = String, example = "198.51.100.7:40000")]
-    src: SocketAddr,
-    /// VIP address and port.
+    src: End,
+    /// VIP address, and port if the protocol has ports.
     #[param(value_type = String, example = "203.0.113.10:443")]
-    dst: SocketAddr,
-    /// Protocol; `tcp` unless given.
-    #[param(inline)]
-    proto: Option<Transport>,
+    dst: End,
+    /// Protocol: `tcp` unless given, `udp`, `sctp`; `icmp` or `icmpv6` for an echo request; `esp` or any number.
+    #[param(value_type = Option<String>, example = "tcp")]
+    proto: Option<IpProtocol>,
     /// The packet opens a connection (SYN).
     #[serde(default, deserialize_with = "switch")]
     syn: bool,
@@ -185,6 +156,6 @@ pub(super) async fn explain(
     State(admin): State<Arc<Admin>>,
     Params(params): Params<ExplainParams>,
 ) -> Answer<Explanation> {
-    let flow = flow(params.src, params.dst, params.proto.unwrap_or_default(), params.syn)?;
+    let flow = flow(params.src, params.dst, params.proto, params.syn)?;
     Ok(Document(admin.handle.explain(flow).await?))
 }

@@ -1,8 +1,13 @@
 //! A packet of a flow, as a client would send it.
 
 use super::Flow;
-use lb_core::wire::{ETHERNET_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_SCTP, PROTOCOL_UDP, SCTP_LEN};
+use lb_core::wire::{
+    ETHERNET_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP,
+    PROTOCOL_UDP, SCTP_LEN,
+};
 use pnet_packet::ethernet::{EtherTypes, MutableEthernetPacket};
+use pnet_packet::icmp::IcmpPacket;
+use pnet_packet::icmpv6::Icmpv6Packet;
 use pnet_packet::ip::IpNextHeaderProtocol;
 use pnet_packet::ipv4::{self, MutableIpv4Packet};
 use pnet_packet::ipv6::MutableIpv6Packet;
@@ -13,13 +18,19 @@ use std::net::IpAddr;
 const TTL: u8 = 64;
 const TCP_LEN: usize = 20;
 const UDP_LEN: usize = 8;
+/// An echo request without data; and something behind the IP header of protocols that we know nothing of.
+const OTHER_LEN: usize = 8;
+/// Types of echo requests.
+const ECHO: u8 = 8;
+const ECHO_V6: u8 = 128;
 
 /// A frame without payload. Addresses of different families make one that is no flow's.
 pub(super) fn of(flow: Flow) -> Vec<u8> {
     let transport_len = match flow.protocol {
         PROTOCOL_UDP => UDP_LEN,
         PROTOCOL_SCTP => SCTP_LEN,
-        _ => TCP_LEN,
+        PROTOCOL_TCP => TCP_LEN,
+        _ => OTHER_LEN,
     };
     let ip_len = if flow.destination.is_ipv6() { IPV6_LEN } else { IPV4_LEN };
     let mut frame = vec![0; ETHERNET_LEN + ip_len + transport_len];
@@ -62,19 +73,35 @@ fn write_ip(flow: Flow, ip: &mut [u8], payload_len: usize) {
 
 fn write_transport(flow: Flow, transport: &mut [u8]) {
     let (source, destination, len) = (flow.source.port(), flow.destination.port(), transport.len());
-    if flow.protocol == PROTOCOL_SCTP {
-        transport[..2].copy_from_slice(&source.to_be_bytes());
-        transport[2..4].copy_from_slice(&destination.to_be_bytes());
-    } else if flow.protocol == PROTOCOL_UDP {
-        let Some(mut udp) = MutableUdpPacket::new(transport) else { return };
-        udp.set_source(source);
-        udp.set_destination(destination);
-        udp.set_length(len as u16);
-    } else {
-        let Some(mut tcp) = MutableTcpPacket::new(transport) else { return };
-        tcp.set_source(source);
-        tcp.set_destination(destination);
-        tcp.set_data_offset((TCP_LEN / 4) as u8);
-        tcp.set_flags(if flow.opens { TcpFlags::SYN } else { TcpFlags::ACK });
+    match flow.protocol {
+        PROTOCOL_SCTP => {
+            transport[..2].copy_from_slice(&source.to_be_bytes());
+            transport[2..4].copy_from_slice(&destination.to_be_bytes());
+        }
+        PROTOCOL_UDP => {
+            let Some(mut udp) = MutableUdpPacket::new(transport) else { return };
+            udp.set_source(source);
+            udp.set_destination(destination);
+            udp.set_length(len as u16);
+        }
+        PROTOCOL_TCP => {
+            let Some(mut tcp) = MutableTcpPacket::new(transport) else { return };
+            tcp.set_source(source);
+            tcp.set_destination(destination);
+            tcp.set_data_offset((TCP_LEN / 4) as u8);
+            tcp.set_flags(if flow.opens { TcpFlags::SYN } else { TcpFlags::ACK });
+        }
+        PROTOCOL_ICMP | PROTOCOL_ICMPV6 => write_echo(flow, transport),
+        _ => {}
     }
+}
+
+fn write_echo(flow: Flow, message: &mut [u8]) {
+    message[0] = if flow.protocol == PROTOCOL_ICMPV6 { ECHO_V6 } else { ECHO };
+    let checksum = match (flow.source.ip(), flow.destination.ip()) {
+        (IpAddr::V6(source), IpAddr::V6(destination)) => Icmpv6Packet::new(message)
+            .map(|message| pnet_packet::icmpv6::checksum(&message, &source, &destination)),
+        _ => IcmpPacket::new(message).map(|message| pnet_packet::icmp::checksum(&message)),
+    };
+    message[2..4].copy_from_slice(&checksum.unwrap_or_default().to_be_bytes());
 }

@@ -28,32 +28,37 @@ pools:
 vips:
   - {name: web, addresses: [203.0.113.10, \"2001:db8:cafe::10\"], ports: [80, 443], protocol: tcp, pool: web}
   - {name: dns, addresses: [203.0.113.53], protocol: udp, ports: [53], pool: dns}
-  - {name: stateless, addresses: [203.0.113.54], protocol: udp, ports: any, pool: dns, sessions: none}
+  - {name: stateless, addresses: [203.0.113.54], protocol: udp, ports: any, pool: dns, sessions: none, icmp_echo: forward}
   - {name: sticky, addresses: [203.0.113.56], protocol: tcp, pool: web, hash: source_prefix}
   - {name: sliced, addresses: [203.0.113.57], protocol: any, pool: web, slices: [{ports: 80, backend: web-1}, {ports: 400-500, backend: web-4}, {ports: 53, backend: web-3}]}
   - {name: net, addresses: [203.0.113.60/30], ports: [53, 80-90], protocol: any, pool: web}
   - {name: part, addresses: [203.0.113.60/31], ports: [85-90], protocol: sctp, pool: dns}
+  - {name: tunnels, addresses: [203.0.113.58, \"2001:db8:cafe::58\"], protocol: any, ports: any, pool: web, icmp_echo: ignore}
   - {name: empty, addresses: [203.0.113.55], protocol: tcp, ports: [80], pool: gone}
 ";
 
 fn flow(random: &mut SmallRng) -> Flow {
     let is_v6 = random.random_bool(0.3);
-    let port = [80, 443, 53, 81][random.random_range(0..4)];
+    let destination_port = [80, 443, 53, 81][random.random_range(0..4)];
     let (source, destination): (IpAddr, IpAddr) = if is_v6 {
+        let last = [0x10, 0x58][random.random_range(0..2)];
         (
             [0x2001, 0xdb8, 9, 9, 0, 0, 0, random.random()].into(),
-            [0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, 0x10].into(),
+            [0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, last].into(),
         )
     } else if random.random_bool(0.03) {
         ([127, 0, 0, 1].into(), [203, 0, 113, 10].into())
     } else {
-        let last = [10, 53, 54, 55, 56, 57, 60, 62, 99][random.random_range(0..9)];
+        let last = [10, 53, 54, 55, 56, 57, 58, 60, 62, 99][random.random_range(0..10)];
         ([10, 9, random.random(), random.random()].into(), [203, 0, 113, last].into())
     };
+    let ping = if is_v6 { 58 } else { 1 };
+    let protocol = IpProtocol([6, 6, 17, 17, 132, ping, 50, 47, 200][random.random_range(0..9)]);
+    let port = |port: u16| if protocol.has_ports() { port } else { 0 };
     Flow {
-        source: SocketAddr::new(source, random.random()),
-        destination: SocketAddr::new(destination, port),
-        protocol: [6, 6, 17, 17, 132][random.random_range(0..5)],
+        source: SocketAddr::new(source, port(random.random())),
+        destination: SocketAddr::new(destination, port(destination_port)),
+        protocol: protocol.0,
         opens: random.random_bool(0.3),
     }
 }
@@ -83,7 +88,7 @@ fn a_hundred_thousand_explanations_agree_with_the_pipeline_that_has_the_entry() 
         let entry = found.map(|view| Entry { record: view.record, class: view.class });
         let explanation = explainer.explain(flow, entry);
         let mut packets = [Frame::new(&frame::of(flow))];
-        let verdict = pipeline.process(&tables, PortFilter::ANY, now, &mut packets)[0];
+        let verdict = pipeline.process(&tables, &PortFilter::ANY, now, &mut packets)[0];
         assert_eq!(explanation.verdict, verdict.name(), "{flow:?} {entry:?}");
         assert_eq!(explanation.reason.as_deref(), verdict.reason());
         let backend = match verdict {
@@ -92,13 +97,15 @@ fn a_hundred_thousand_explanations_agree_with_the_pipeline_that_has_the_entry() 
         };
         assert_eq!(explanation.backend.as_deref(), backend, "{flow:?} {entry:?}");
         if let (Verdict::Forward(record), Some(by)) = (verdict, &explanation.by) {
-            let is_followed = entry.is_some_and(|entry| entry.record == record) && !opens_tcp(flow);
+            let may_follow = !opens_tcp(flow) && !IpProtocol(flow.protocol).is_icmp();
+            let is_followed = may_follow && entry.is_some_and(|entry| entry.record == record);
             assert_eq!(by == "connection", is_followed, "{flow:?} {entry:?} {explanation:?}");
         }
         *seen.entry(format!("{} {:?}", explanation.verdict, explanation.by)).or_default() += 1;
     }
     // Every outcome was met, so the agreement is not about one case.
-    assert!(seen.len() >= 4 && seen.values().all(|count| *count > 500), "{seen:?}");
+    assert!(seen.keys().any(|outcome| outcome.starts_with("answer")), "{seen:?}");
+    assert!(seen.len() >= 5 && seen.values().all(|count| *count > 500), "{seen:?}");
 }
 
 #[test]
@@ -146,6 +153,48 @@ fn a_source_that_no_host_has_is_said_to_be_one() {
         assert_eq!((step("maglev"), step("slice"), told.slot), (None, None, None), "nothing is chosen");
         assert!(told.vip.is_some());
     }
+}
+
+#[test]
+fn pings_and_what_has_no_ports_are_told_of_in_words() {
+    let config = config::parse("test", CONFIG).unwrap();
+    let told = |destination: &str, protocol| {
+        let end = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 0);
+        let source = end(if destination.contains(':') { "2001:db8::7" } else { "198.51.100.7" });
+        let flow = Flow { source, destination: end(destination), protocol, opens: false };
+        let explanation = offline(&config, flow).unwrap();
+        let steps =
+            explanation.steps.iter().map(|step| format!("{}: {}\n", step.stage, step.result)).collect();
+        let verdict = (explanation.verdict, explanation.reason, explanation.backend);
+        (verdict, String::leak(steps))
+    };
+    let has = |steps: &str, words: &str| assert!(steps.contains(words), "{words} in {steps}");
+    for (vip, protocol) in [("203.0.113.10", 1), ("2001:db8:cafe::10", 58)] {
+        let (verdict, steps) = told(vip, protocol);
+        assert_eq!(verdict, ("answer".into(), Some("echo_reply".into()), None));
+        has(steps, &format!("vip: `web` has {vip}"));
+        has(steps, "connection: none: a ping has no entry");
+        has(steps, "echo: `icmp_echo: answer`: we");
+    }
+    let (verdict, steps) = told("203.0.113.54", 1);
+    assert_eq!((verdict.0.as_str(), verdict.2.as_deref()), ("forward", Some("dns-1")));
+    has(steps, "echo: `icmp_echo: forward`");
+    has(steps, "maglev: slot");
+    has(steps, "leaves as 74 bytes");
+    let (verdict, steps) = told("203.0.113.58", 1);
+    assert_eq!(verdict, ("drop".into(), Some("icmp_ignored".into()), None));
+    has(steps, "echo: `icmp_echo: ignore`: nobody");
+    assert_eq!(told("203.0.113.55", 1).0.1.as_deref(), Some("no_backend"), "a dead pool is silent");
+    assert_eq!(told("203.0.113.99", 1).0.1.as_deref(), Some("no_vip"));
+    for (protocol, name) in [(50, "ESP"), (47, "GRE"), (200, "protocol 200")] {
+        let (verdict, steps) = told("203.0.113.58", protocol);
+        assert_eq!(verdict.0, "forward");
+        has(steps, &format!("vip: `tunnels` serves {name} 203.0.113.58"));
+        let (verdict, steps) = told("203.0.113.10", protocol);
+        assert_eq!(verdict.1.as_deref(), Some("no_vip"));
+        has(steps, &format!("no VIP serves {name} 203.0.113.10"));
+    }
+    assert_eq!(told("2001:db8:cafe::58", 50).0.0, "forward");
 }
 
 #[test]

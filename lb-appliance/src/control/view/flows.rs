@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 /// One question of `explain`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// Client address and port.
+    /// Client address and port; 0 for protocols without ports.
     pub source: std::net::SocketAddr,
-    /// VIP address and port.
+    /// VIP address and port, likewise.
     pub destination: std::net::SocketAddr,
-    /// IP protocol: 6, 17 or 132.
+    /// IP protocol; of ICMP, the packet is an echo request.
     pub protocol: u8,
     /// The packet opens a connection (SYN).
     pub opens: bool,
@@ -33,7 +33,7 @@ impl Flow {
 /// One step of a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
-    /// `vip`, `connection`, `server_id`, `slice`, `hash`, `maglev`, `backend`, `encapsulation`, `next_hop`, `verdict`.
+    /// `vip`, `connection`, `echo`, `server_id`, `slice`, `hash`, `maglev`, `backend`, `encapsulation`, `next_hop`, `verdict`.
     pub stage: String,
     /// What was found, one line.
     pub result: String,
@@ -42,9 +42,9 @@ pub struct Step {
 /// `GET /api/v1/explain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
-    /// `forward`, `drop` or `punt`.
+    /// `forward`, `answer`, `drop` or `punt`.
     pub verdict: String,
-    /// Reason of a drop or punt.
+    /// Reason of an answer, a drop or a punt.
     pub reason: Option<String>,
     /// Name of the VIP.
     pub vip: Option<String>,

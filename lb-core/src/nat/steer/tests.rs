@@ -104,7 +104,7 @@ fn both_sides_of_a_session_and_their_errors_name_one_worker() {
             let owner = worker(&sample.frame()).unwrap();
             counts[owner] += 1;
             let mut packets = [Frame::new(&sample.frame())];
-            let verdict = pipelines[owner].process(&tables, PortFilter::ANY, Tick(0), &mut packets)[0];
+            let verdict = pipelines[owner].process(&tables, &PortFilter::ANY, Tick(0), &mut packets)[0];
             assert!(matches!(verdict, Verdict::Forward(_)), "{verdict:?}");
             let there = packets[0].frame().to_vec();
             let seen = parse(&there, PortFilter::ANY).unwrap().1;
@@ -116,7 +116,7 @@ fn both_sides_of_a_session_and_their_errors_name_one_worker() {
             assert_eq!(worker(&back.frame()), Some(owner), "the answer");
             assert_eq!(worker(&error_about(&there)), Some(owner), "an error about what the backend was sent");
             let mut packets = [Frame::new(&back.frame())];
-            let verdict = pipelines[owner].process(&tables, PortFilter::ANY, Tick(0), &mut packets)[0];
+            let verdict = pipelines[owner].process(&tables, &PortFilter::ANY, Tick(0), &mut packets)[0];
             assert_eq!(verdict, Verdict::Return(0));
             assert_eq!(worker(&error_about(packets[0].frame())), Some(owner), "an error about the answer");
         }

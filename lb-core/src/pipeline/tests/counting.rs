@@ -1,7 +1,8 @@
 //! Counters: every packet in exactly one place, and the refusals that only odd buffers cause.
 
 use super::*;
-use crate::sample::{ACK, SYN};
+use crate::conn::Class;
+use crate::sample::{ACK, Numbers, SYN};
 
 /// A buffer without headroom, or in several pieces.
 struct Odd {
@@ -33,7 +34,7 @@ impl Packet for Odd {
 
 fn odd(lab: &mut Lab, sample: &Sample, is_contiguous: bool) -> (Verdict, Vec<u8>) {
     let mut packets = [Odd { bytes: sample.frame(), is_contiguous }];
-    let verdict = lab.pipeline.process(&lab.tables, OURS, lab.now, &mut packets)[0];
+    let verdict = lab.pipeline.process(&lab.tables, &OURS, lab.now, &mut packets)[0];
     (verdict, packets[0].bytes.clone())
 }
 
@@ -94,4 +95,44 @@ fn lookups_are_hits_or_not() {
         assert_eq!((lab.counters().lookups.get(), lab.counters().hits.get()), (lookups, hits), "{sample:?}");
     }
     assert_eq!((lab.counters().insertions.get(), lab.counters().entries.get()), (1, 1));
+}
+
+/// Flows whose lines are full get their entries after the others of a burst; nobody may see a difference.
+#[test]
+fn in_a_small_table_every_flow_has_one_entry_at_most_and_every_entry_is_counted() {
+    let (mut lab, mut numbers) = (Lab::at_level(spec(), 48, Level::detect()), Numbers(11));
+    let keys: Vec<_> = (0..400).map(|index| parse(&web(index, SYN).frame(), OURS).unwrap().1).collect();
+    for _ in 0..2_000 {
+        let fresh = numbers.below(keys.len() - 40);
+        let drawn: Vec<u32> =
+            (0..1 + numbers.below(64)).map(|_| (fresh + numbers.below(40)) as u32).collect();
+        let frames: Vec<_> = drawn.iter().map(|index| web(*index, ACK).frame()).collect();
+        let evicted_before = lab.counters().evictions.get();
+        for (index, (verdict, _)) in drawn.iter().zip(lab.burst(&frames)) {
+            assert_eq!(Verdict::Forward(lab.maglev(&web(*index, ACK), 0).unwrap()), verdict);
+        }
+        let entries: Vec<_> =
+            keys.iter().map(|key| lab.pipeline.find_flow(&lab.tables, key, lab.now)).collect();
+        let counters = lab.counters();
+        let len = lab.pipeline.connections().len();
+        assert_eq!(entries.iter().flatten().count(), len, "an entry that nobody finds, or a second one");
+        assert_eq!(counters.entries.get(), len as u64);
+        let gone = counters.evictions.get() + counters.expirations.get();
+        assert_eq!(counters.insertions.get() - gone, len as u64);
+        let active: u64 = counters.records.iter().map(|record| record.active.get()).sum();
+        assert_eq!(active, len as u64);
+        let times = |index: usize| drawn.iter().filter(|one| **one == index as u32).count();
+        for (index, entry) in entries.iter().enumerate() {
+            // Unless its first entry was pushed out.
+            let is_whole = counters.evictions.get() == evicted_before && times(index) > 1;
+            if let Some(entry) = entry.as_ref().filter(|_| is_whole) {
+                assert_eq!(entry.class, Class::Established, "flow {index} has sent twice and more");
+            }
+        }
+        if numbers.once_in(20) {
+            lab.wait(400);
+        }
+    }
+    let counters = lab.counters();
+    assert!(counters.evictions.get() > 1_000 && counters.insertions.get() > 10_000, "{counters:?}");
 }

@@ -1,43 +1,12 @@
 //! Fragments through the packet path: all of a datagram to one backend in whatever order, and no other way in.
 
+use super::traffic::cut;
 use super::*;
 use crate::fragments::HeldState;
 use crate::headers::NoFlow;
 use crate::sample::{ACK, Extension, SYN, Transport};
 use crate::spec::{Echo, Fragments};
 use proptest::prelude::*;
-
-/// Cuts a datagram into fragments with `size` bytes of data each (the last has the rest), as frames.
-pub(super) fn cut(sample: &Sample, size: usize, id: u16) -> Vec<Vec<u8>> {
-    let whole = sample.clone().with(|one| one.fragment = 0);
-    let (datagram, l3) = (whole.datagram(), 14 + 4 * sample.tags.len());
-    let link = whole.frame()[..l3].to_vec();
-    let header_len = if sample.is_v6() { 40 } else { 20 + sample.options.len() };
-    let (header, data) = datagram.split_at(header_len);
-    let count = data.len().div_ceil(size);
-    let part = |(number, part): (usize, &[u8])| {
-        let (offset, more) = (number * size, number + 1 < count);
-        let mut header = header.to_vec();
-        if sample.is_v6() {
-            let next = std::mem::replace(&mut header[6], 44);
-            header[4..6].copy_from_slice(&(part.len() as u16 + 8).to_be_bytes());
-            let word = (offset as u16 | u16::from(more)).to_be_bytes();
-            header.extend([next, 0, word[0], word[1], 0, 0]);
-            header.extend(id.to_be_bytes());
-        } else {
-            let word = (offset as u16 / 8) | (u16::from(more) << 13);
-            let total = (header_len + part.len()) as u16;
-            header[2..4].copy_from_slice(&total.to_be_bytes());
-            header[4..6].copy_from_slice(&id.to_be_bytes());
-            header[6..8].copy_from_slice(&word.to_be_bytes());
-            header[10..12].fill(0);
-            let sum = pnet_packet::util::checksum(&header, usize::MAX);
-            header[10..12].copy_from_slice(&sum.to_be_bytes());
-        }
-        [&link[..], &header, part].concat()
-    };
-    data.chunks(size).enumerate().map(part).collect()
-}
 
 /// Sends frames one by one, and what was held again whenever it is due, as a worker does.
 fn run(lab: &mut Lab, frames: &[Vec<u8>]) -> Vec<Option<(Verdict, Vec<u8>)>> {
@@ -67,7 +36,7 @@ fn take_back(
         HeldState::Waiting => true,
         HeldState::Ready => {
             let mut packets = [Frame::new(&frames[*number])];
-            let verdict = lab.pipeline.process_held(&lab.tables, OURS, lab.now, &mut packets)[0];
+            let verdict = lab.pipeline.process_held(&lab.tables, &OURS, lab.now, &mut packets)[0];
             fates[*number] = Some((verdict, packets[0].frame().to_vec()));
             false
         }

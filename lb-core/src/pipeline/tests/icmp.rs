@@ -1,60 +1,19 @@
 //! ICMP through the packet path: errors reach the backend of their flow, echo requests get what is configured, errors
 //! from the tunnels reach the client, and nobody is told what he must not be.
 
+use super::traffic::{ERRORS, ROUTER4, ROUTER6, answer_to, echo, error, from_tunnel, message};
 use super::*;
 use crate::headers::NoFlow;
-use crate::icmp::{Kind, protocol};
+use crate::icmp::Kind;
 use crate::sample::{ACK, Extension, SYN, Transport, any_sample};
-use crate::spec::Echo;
+use crate::spec::{Echo, HashFields};
 use pnet_packet::icmp::IcmpPacket;
 use pnet_packet::icmpv6::Icmpv6Packet;
 use proptest::prelude::*;
 
-const ROUTER4: &str = "192.0.2.254:0";
-const ROUTER6: &str = "[2001:db8:ffff::1]:0";
-
-/// An ICMP message with the right checksum.
-fn message(from: &str, to: IpAddr, mut bytes: Vec<u8>) -> Sample {
-    let to = if to.is_ipv6() { format!("[{to}]:0") } else { format!("{to}:0") };
-    let mut sample = Sample::udp(from, &to);
-    sample.transport = Transport::Other(protocol(sample.is_v6()));
-    bytes[2..4].fill(0);
-    let sum = match (sample.from.ip(), sample.to.ip()) {
-        (IpAddr::V6(from), IpAddr::V6(to)) => {
-            pnet_packet::icmpv6::checksum(&Icmpv6Packet::new(&bytes).unwrap(), &from, &to)
-        }
-        _ => pnet_packet::icmp::checksum(&IcmpPacket::new(&bytes).unwrap()),
-    };
-    bytes[2..4].copy_from_slice(&sum.to_be_bytes());
-    sample.payload = bytes;
-    sample
-}
-
-fn error(to: IpAddr, kind: u8, code: u8, rest: [u8; 4], quote: &[u8]) -> Sample {
-    let router = if to.is_ipv6() { ROUTER6 } else { ROUTER4 };
-    message(router, to, [&[kind, code, 0, 0], &rest[..], quote].concat())
-}
-
-/// The answer that a backend sends for a client's packet.
-fn answer_to(sample: &Sample) -> Sample {
-    sample.clone().with(|one| (one.from, one.to) = (one.to, one.from))
-}
-
 fn drops(lab: &Lab, reason: DropReason) -> u64 {
     lab.counters().drops.packets[reason as usize].get()
 }
-
-/// All errors that a router may send about a flow.
-const ERRORS: [(bool, u8, u8); 8] = [
-    (false, 3, 1),
-    (false, 3, 4),
-    (false, 11, 0),
-    (false, 12, 0),
-    (true, 1, 0),
-    (true, 2, 0),
-    (true, 3, 0),
-    (true, 4, 1),
-];
 
 #[test]
 fn an_error_goes_to_the_backend_that_the_flow_has_even_when_maglev_has_moved_on() {
@@ -123,12 +82,6 @@ fn an_error_that_cannot_go_on_is_never_answered() {
     );
 }
 
-fn echo(from: &str, to: &str, len: usize) -> Sample {
-    let kind = if from.starts_with('[') { 128 } else { 8 };
-    let to: std::net::SocketAddr = to.parse().unwrap();
-    message(from, to.ip(), [&[kind, 0, 0, 0, 0x12, 0x34, 0, 7], &vec![0x61; len][..]].concat())
-}
-
 #[test]
 fn echo_requests_get_what_is_configured() {
     for (from, to) in [("198.51.100.7:0", "203.0.113.10:0"), ("[2001:db8::7]:0", "[2001:db8:cafe::10]:0")] {
@@ -153,6 +106,41 @@ fn echo_requests_get_what_is_configured() {
         assert_eq!(lab.send(&request).0, Verdict::Drop(DropReason::NoBackend));
         lab.change(|spec| spec.services[WEB].portless.echo = Echo::Answer);
         assert_eq!(lab.send(&request).0, Verdict::Drop(DropReason::NoBackend), "a dead VIP is silent");
+    }
+}
+
+/// A ping that a backend answers has a backend, and so have the errors about the reply, whatever Maglev sees of flows.
+#[test]
+fn an_error_about_a_backends_echo_reply_goes_to_that_backend() {
+    for hash in [HashFields::FiveTuple, HashFields::Source { ipv4: 24, ipv6: 56 }] {
+        for client in 0..60 {
+            let mut lab = Lab::new();
+            lab.change(|spec| {
+                spec.services[WEB].portless.echo = Echo::Forward;
+                spec.services[WEB].selection.hash = hash;
+            });
+            for (from, to) in [
+                (format!("198.51.100.{client}:0"), "203.0.113.10:0"),
+                (format!("[2001:db8::{client:x}]:0"), "[2001:db8:cafe::10]:0"),
+            ] {
+                let request = echo(&from, to, 56);
+                let record = lab.record(&request);
+                let mut reply = answer_to(&request);
+                reply.payload[0] = if reply.is_v6() { 129 } else { 0 };
+                let (header_len, kind) = if reply.is_v6() { (40, 3) } else { (20, 11) };
+                let about = |reply: &Sample| {
+                    error(request.to.ip(), kind, 0, [0; 4], &reply.datagram()[..header_len + 8])
+                };
+                assert_eq!(lab.send(&about(&reply)).0, Verdict::Forward(record), "{request:?}");
+                reply.payload[0] = 3;
+                let unmatched = Verdict::Drop(DropReason::IcmpUnmatched);
+                assert_eq!(lab.send(&about(&reply)).0, unmatched, "another message");
+                reply.payload[0] = if reply.is_v6() { 129 } else { 0 };
+                lab.change(|spec| spec.services[WEB].portless.echo = Echo::Answer);
+                assert_eq!(lab.send(&about(&reply)).0, unmatched, "our own reply");
+                lab.change(|spec| spec.services[WEB].portless.echo = Echo::Forward);
+            }
+        }
     }
 }
 
@@ -193,19 +181,6 @@ fn nobody_but_one_host_gets_a_reply() {
         Verdict::Drop(DropReason::IcmpIgnored),
         "a group of stations"
     );
-}
-
-/// What a router between us and a backend sends about an encapsulated packet.
-fn from_tunnel(outer: &[u8], mtu: u16, quote_len: usize) -> Sample {
-    let ip = &outer[if outer[12] == 0x81 { 18 } else { 14 }..];
-    let quote = &ip[..ip.len().min(quote_len)];
-    if ip[0] >> 4 == 4 {
-        let source: [u8; 4] = ip[12..16].try_into().unwrap();
-        error(source.into(), 3, 4, [0, 0, (mtu >> 8) as u8, mtu as u8], quote)
-    } else {
-        let source: [u8; 16] = ip[8..24].try_into().unwrap();
-        error(source.into(), 2, 0, u32::from(mtu).to_be_bytes(), quote)
-    }
 }
 
 /// For every edit with an outer header and both inner families: the client learns the MTU of the tunnel.

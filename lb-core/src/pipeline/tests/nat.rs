@@ -1,6 +1,6 @@
 //! Translated services: there and back, what is refused and why, and that sessions are counted as they come and go.
 
-mod errors;
+pub(super) mod errors;
 mod portless;
 mod prefix;
 
@@ -12,7 +12,7 @@ use crate::sample::{ACK, FIN, Numbers, RST, SYN, Transport};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-const CLIENT_PORT: u8 = 3;
+pub(super) const CLIENT_PORT: u8 = 3;
 
 /// Three backends of one family behind a VIP of one or both.
 fn nat_lab(vips: &[&str], first_backend: &str, mode: Mode, ports: (u16, u16), sessions: usize) -> Lab {
@@ -67,12 +67,12 @@ fn cases() -> [Case; 5] {
     ]
 }
 
-fn text(ip: &str, port: u16) -> String {
+pub(super) fn text(ip: &str, port: u16) -> String {
     if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
 /// The backend's answer to what reached it.
-fn answer(seen: &Read, transport: Transport, ttl: u8) -> Sample {
+pub(super) fn answer(seen: &Read, transport: Transport, ttl: u8) -> Sample {
     let tuple = seen.tuple.reversed();
     let from = SocketAddr::new(tuple.source_ip(), tuple.source_port).to_string();
     let to = SocketAddr::new(tuple.destination_ip(), tuple.destination_port).to_string();
@@ -376,10 +376,10 @@ fn the_option_is_in_the_first_segments_only() {
 }
 
 /// Sequence number of all samples.
-const FIRST: u32 = 0x0102_0304;
+pub(super) const FIRST: u32 = 0x0102_0304;
 
 /// Sets sequence number and acknowledgement of an untagged TCP frame, and its checksum by pnet.
-fn set_numbers(frame: &mut [u8], sequence: u32, acknowledged: u32) {
+pub(super) fn set_numbers(frame: &mut [u8], sequence: u32, acknowledged: u32) {
     let l4 = if frame[12] == 8 { 34 } else { 54 };
     frame[l4 + 4..l4 + 8].copy_from_slice(&sequence.to_be_bytes());
     frame[l4 + 8..l4 + 12].copy_from_slice(&acknowledged.to_be_bytes());

@@ -18,7 +18,7 @@ fn lab(oversize: Oversize) -> Lab {
 /// What becomes of a frame: the frames that leave, and the record.
 fn send(lab: &mut Lab, frame: &[u8], buffers: usize) -> Result<(RecordIndex, Vec<Vec<u8>>), Verdict> {
     let mut packets = [Frame::new(frame)];
-    match lab.pipeline.process(&lab.tables, OURS, lab.now, &mut packets)[0] {
+    match lab.pipeline.process(&lab.tables, &OURS, lab.now, &mut packets)[0] {
         Verdict::Forward(record) => Ok((record, vec![packets[0].frame().to_vec()])),
         Verdict::Split(record, l3) => {
             assert_eq!(packets[0].frame(), frame, "as it came");
@@ -140,7 +140,7 @@ fn fragments_come_apart_again() {
             one.payload = (0..6_000).map(|n| n as u8).collect();
         });
         let (mut records, mut inner, mut frames) = (vec![], vec![], 0);
-        for frame in fragments::cut(&sample, 1480, 0x1234) {
+        for frame in traffic::cut(&sample, 1480, 0x1234) {
             let (record, left) = send(&mut lab, &frame, 64).unwrap();
             inner.extend(left.iter().map(|frame| taken_out(frame, backend_of(&lab.spec, record))));
             records.push(record);

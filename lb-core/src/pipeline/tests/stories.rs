@@ -225,7 +225,7 @@ fn what_does_not_fit_into_a_burst_is_left_alone() {
     let mut lab = Lab::new();
     let frames: Vec<Vec<u8>> = (0..70).map(|index| web(index, SYN).frame()).collect();
     let mut packets: Vec<Frame> = frames.iter().map(|frame| Frame::new(frame)).collect();
-    let verdicts = lab.pipeline.process(&lab.tables, OURS, lab.now, &mut packets).len();
+    let verdicts = lab.pipeline.process(&lab.tables, &OURS, lab.now, &mut packets).len();
     assert_eq!((verdicts, lab.counters().received.get()), (BURST_MAX, 64));
     assert!(packets[64..].iter().zip(&frames[64..]).all(|(packet, frame)| packet.frame() == frame));
     assert!(lab.burst(&[]).is_empty(), "an empty burst is no event");

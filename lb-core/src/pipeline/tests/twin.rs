@@ -45,7 +45,7 @@ fn is_dead(spec: &Spec, record: usize) -> bool {
     backend_of(spec, record as u16).state == BackendState::Down
 }
 
-fn service_of(spec: &Spec, key: &FlowKey) -> Option<usize> {
+pub(super) fn service_of(spec: &Spec, key: &FlowKey) -> Option<usize> {
     let has = |wanted: &dyn Fn(&ServiceSpec) -> bool| {
         spec.services.iter().position(|service| {
             service.protocol == key.protocol
@@ -222,8 +222,8 @@ fn counts_of(counters: &WorkerCounters) -> Counts {
 /// A frame, its flow, and whether it opens a connection.
 pub(super) struct Prepared {
     pub(super) frame: Vec<u8>,
-    flow: Option<FlowKey>,
-    opens: bool,
+    pub(super) flow: Option<FlowKey>,
+    pub(super) opens: bool,
     expires: bool,
 }
 

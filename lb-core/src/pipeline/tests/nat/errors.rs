@@ -8,7 +8,12 @@ use pnet_packet::ipv4::Ipv4Packet;
 use pnet_packet::ipv6::Ipv6Packet;
 
 /// An ICMP error of `router` to who sent `datagram`, by pnet.
-fn error(router: &str, datagram: &[u8], head: [u8; 8], quote_len: usize) -> Vec<u8> {
+pub(in crate::pipeline::tests) fn error(
+    router: &str,
+    datagram: &[u8],
+    head: [u8; 8],
+    quote_len: usize,
+) -> Vec<u8> {
     let is_v6 = datagram[0] >> 4 == 6;
     let quote = &datagram[..quote_len.min(datagram.len())];
     let to = if is_v6 { address_at(datagram, 8, 16) } else { address_at(datagram, 12, 4) };
@@ -41,7 +46,7 @@ fn address_at(bytes: &[u8], at: usize, len: usize) -> IpAddr {
 
 /// An error as pnet reads it, its checksums proved: source, destination, the first eight bytes without the checksum,
 /// TTL, quote.
-fn opened(frame: &[u8]) -> (IpAddr, IpAddr, [u8; 6], u8, Vec<u8>) {
+pub(in crate::pipeline::tests) fn opened(frame: &[u8]) -> (IpAddr, IpAddr, [u8; 6], u8, Vec<u8>) {
     let ip = &frame[14..];
     let head = |message: &[u8]| [message[0], message[1], message[4], message[5], message[6], message[7]];
     if ip[0] >> 4 == 6 {
@@ -61,7 +66,7 @@ fn opened(frame: &[u8]) -> (IpAddr, IpAddr, [u8; 6], u8, Vec<u8>) {
 }
 
 /// The quote of a whole packet, proved as a packet; with its TTL.
-fn proved_quote(quote: &[u8]) -> Read {
+pub(in crate::pipeline::tests) fn proved_quote(quote: &[u8]) -> Read {
     let ethertype = if quote[0] >> 4 == 6 { [0x86, 0xdd] } else { [8, 0] };
     read(&[&[0; 12][..], &ethertype, quote].concat(), 14)
 }
@@ -120,6 +125,8 @@ fn errors_of_the_clients_side_reach_the_backend_about_its_own_packet() {
         let head = if is_v4 { [11, 0, 0, 0, 0, 0, 0, 0] } else { [3, 0, 0, 0, 0, 0, 0, 0] };
         let (verdict, frame) = sent(&mut lab, &error(router, &back[14..], head, 2000));
         assert_eq!(verdict, Verdict::Forward(record));
+        assert_eq!(lab.counters().icmp_errors.get(), 1);
+        assert_eq!(lab.counters().records.at(record).packets.get(), 2, "the flow's packet and this");
         let backend = backend_of(&lab.spec, record).address;
         let (from, to, head, _, quote) = opened(&frame);
         assert_eq!((from, to), (local.map_or(address(router), address), backend));
@@ -127,6 +134,29 @@ fn errors_of_the_clients_side_reach_the_backend_about_its_own_packet() {
         let quoted = proved_quote(&quote);
         assert_eq!(quoted.tuple, seen.tuple.reversed());
         assert!(quoted.segment.ends_with(b"200 OK"));
+    }
+}
+
+/// RFC 768: a UDP checksum that comes to zero is sent as all ones, and that is how its sender knows it.
+#[test]
+fn a_quoted_udp_checksum_of_zero_is_all_ones() {
+    for (mode, vip, network, backends, _) in cases() {
+        let mut lab = nat_lab(&[vip], backends, mode, PORTS, 64);
+        let with = |word: u16| {
+            Sample::udp(&text(&format!("{network}7"), 40_000), &text(vip, 53))
+                .with(|one| one.payload = word.to_be_bytes().to_vec())
+        };
+        // The word that makes up for all others.
+        let missing = read(&with(0).frame(), 14).segment;
+        let sample = with(u16::from_be_bytes([missing[6], missing[7]]));
+        let segment = read(&sample.frame(), 14).segment;
+        assert_eq!(segment[6..8], [0xff; 2]);
+        let (_, there) = lab.send(&sample);
+        let head = if there[12] == 8 { [3, 1, 0, 0, 0, 0, 0, 0] } else { [1, 0, 0, 0, 0, 0, 0, 0] };
+        let router = if there[12] == 8 { "10.9.9.9" } else { "2001:db8:99::9" };
+        let (verdict, frame) = sent(&mut lab, &error(router, &there[14..], head, 2000));
+        assert_eq!(verdict, Verdict::Return(CLIENT_PORT));
+        assert_eq!(proved_quote(&opened(&frame).4).segment, segment);
     }
 }
 
