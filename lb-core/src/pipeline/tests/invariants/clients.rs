@@ -1,10 +1,13 @@
 //! Who sends what: clients of the special services, with packets of every shape, and damaged frames.
 
 use super::tally::Kind;
-use super::world::{QUIC_NONCE_LEN, SERVERS, Vip, Wire};
+use super::world::{QUIC_BLOCK_NONCE_LEN, QUIC_KEY, QUIC_NONCE_LEN, SERVERS, Vip, Wire};
 use super::*;
 use crate::flow::FlowKey;
 use crate::sample::{ACK, Extension, FIN, Numbers, RST, SYN, Transport};
+use aes::Aes128;
+use aes::cipher::generic_array::GenericArray;
+use aes::cipher::{BlockEncrypt, KeyInit};
 use std::net::SocketAddr;
 
 /// What a packet of a flow says of where it goes.
@@ -129,16 +132,22 @@ impl Client {
 /// Makes a QUIC packet of a payload; returns the server that it names.
 fn connection_id(payload: &mut Vec<u8>, numbers: &mut Numbers) -> Option<u8> {
     let server = numbers.below(usize::from(SERVERS) + 2) as u8;
-    // Of two configurations, the second with its length; the others cannot be read.
-    let first = [0x11, 0x26, 0x26, 0xe6, 0x40][numbers.below(5)];
-    let mut id = vec![first, 0xa0, server];
-    id.extend((0..QUIC_NONCE_LEN).map(|_| numbers.next() as u8));
+    // Of three configurations, the second with its length, the third encrypted; the others cannot be read.
+    let first = [0x11, 0x26, 0x26, 0x5f, 0x5f, 0xe6, 0x60][numbers.below(7)];
+    let is_encrypted = first == 0x5f;
+    let nonce_len = if is_encrypted { QUIC_BLOCK_NONCE_LEN } else { QUIC_NONCE_LEN };
+    let mut block = vec![0xa0, server];
+    block.extend((0..nonce_len).map(|_| numbers.next() as u8));
+    if is_encrypted {
+        Aes128::new(&QUIC_KEY.into()).encrypt_block(GenericArray::from_mut_slice(&mut block));
+    }
+    let id = [vec![first], block].concat();
     let head = match numbers.once_in(2) {
         true => vec![0x40],
         false => vec![0xc3, 0, 0, 0, 1, id.len() as u8],
     };
     payload.splice(0..0, [head, id].concat());
-    Some(server).filter(|server| *server < SERVERS && first < 0x40)
+    Some(server).filter(|server| *server < SERVERS && first < 0x60)
 }
 
 /// Says that so many words more of an untagged TCP frame are options, and mends the checksum (RFC 1624 equation 3).

@@ -346,7 +346,8 @@ impl Mix {
                 let client = self.client(numbers, |client| client.kind != Kind::FragmentsDropped);
                 let len = 60 + numbers.below(400);
                 let (sample, flow) = client.packet(len, numbers);
-                let size = 24 + 8 * numbers.below(20);
+                // The first has the headers and the longest connection ID.
+                let size = 32 + 8 * numbers.below(20);
                 let mut frames = traffic::cut(&sample, size, id);
                 let other = traffic::cut(&sample, size + 8, id);
                 match which {

@@ -39,8 +39,11 @@ pub(super) struct Vip {
 
 /// Servers of the services whose packets name one.
 pub(super) const SERVERS: u8 = 10;
-/// Key of the connection IDs that are encrypted, here of one block so that the test can encrypt by itself.
+/// Octets of the nonces of plain connection IDs, and of encrypted ones, which fill one block with their server ID.
 pub(super) const QUIC_NONCE_LEN: usize = 4;
+pub(super) const QUIC_BLOCK_NONCE_LEN: usize = 14;
+/// Key of the encrypted ones.
+pub(super) const QUIC_KEY: [u8; 16] = *b"an AES-128 key..";
 /// Longest IP datagram that any port sends, bytes.
 pub(super) const PORT_MTU: u16 = MTU;
 
@@ -91,10 +94,22 @@ fn every_encapsulation() -> PoolSpec {
 }
 
 fn named(protocol: u8) -> SelectionSpec {
-    let quic = |config_id, key| QuicSpec { config_id, nonce_len: 4, is_length_encoded: config_id == 1, key };
+    let quic = |config_id, nonce_len: usize, key| QuicSpec {
+        config_id,
+        nonce_len: nonce_len as u8,
+        is_length_encoded: config_id == 1,
+        key,
+    };
     let is_udp = protocol == 17;
     let id = |index: u8| if is_udp { vec![0xa0, index] } else { vec![0, 0, 0xa0, index] };
-    let quic = if is_udp { vec![quic(0, None), quic(1, None)] } else { vec![] };
+    let quic = match is_udp {
+        true => vec![
+            quic(0, QUIC_NONCE_LEN, None),
+            quic(1, QUIC_NONCE_LEN, None),
+            quic(2, QUIC_BLOCK_NONCE_LEN, Some(QUIC_KEY)),
+        ],
+        false => vec![],
+    };
     let ids = (0..SERVERS).map(id).collect();
     SelectionSpec {
         server_ids: Some(ServerIdSpec { quic, tcp_option: !is_udp, ids }),
