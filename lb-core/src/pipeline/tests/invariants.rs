@@ -23,6 +23,7 @@ use crate::headers::Headers;
 use crate::hw::Level;
 use crate::nat::Nat;
 use crate::sample::Numbers;
+use crate::spec::Oversize;
 use clients::Flow;
 use expected::Expected;
 use std::collections::HashMap;
@@ -51,7 +52,9 @@ struct Run {
     held: Vec<Held>,
     tally: Tally,
     /// Verdicts by fate; those of `Hold` are of packets that still wait.
-    ends: [u64; 6],
+    ends: [u64; 7],
+    /// Frames that packets have left as in pieces.
+    pieces: u64,
     forwarded_of: Vec<[u64; 2]>,
     received: u64,
     generations: u64,
@@ -88,7 +91,8 @@ impl Run {
             expected: Expected::new(&spec),
             held: Vec::new(),
             tally: Tally::default(),
-            ends: [0; 6],
+            ends: [0; 7],
+            pieces: 0,
             forwarded_of: vec![[0; 2]; records],
             received: 0,
             generations: 0,
@@ -111,7 +115,10 @@ impl Run {
         let outcomes = self.lab.burst(&frames);
         assert_eq!(outcomes.len(), frames.len(), "one verdict each");
         self.received += frames.len() as u64;
-        for (sent, (verdict, left)) in burst.into_iter().zip(outcomes) {
+        for (at, (sent, (verdict, left))) in burst.into_iter().zip(outcomes).enumerate() {
+            if let (Verdict::Split(record, l3), Some(flow)) = (verdict, sent.flow()) {
+                self.split((at, record, l3), &flow, &left);
+            }
             self.ends[Fate::of(verdict) as usize] += 1;
             self.tally.note(
                 if let Verdict::Hold(_) = verdict { Kind::FragmentHeld } else { sent.kind },
@@ -133,7 +140,7 @@ impl Run {
     /// Invariants 1 to 4 of one packet.
     fn check(&mut self, sent: &Sent, verdict: Verdict, left: &[u8], before: &expected::OfBurst) {
         let at = || format!("{sent:02x?}");
-        if matches!(verdict, Verdict::Punt(_) | Verdict::Hold(_)) {
+        if matches!(verdict, Verdict::Punt(_) | Verdict::Hold(_) | Verdict::Split(..)) {
             assert_eq!(left, sent.frame, "what is not sent is as it came");
         }
         if let Verdict::Answer(reason) = verdict {
@@ -191,8 +198,18 @@ impl Run {
                 let fate = if has_backend { fate } else { Fate::Drop };
                 assert_eq!(Fate::of(verdict), fate, "{verdict:?} for {}", at());
             }
+            Role::Martian => assert_eq!(verdict, Verdict::Drop(DropReason::MartianSource), "{}", at()),
             Role::Noise | Role::Translated(..) => {}
         }
+    }
+
+    /// A packet leaves in pieces, which are to be the whole of it.
+    fn split(&mut self, place: (usize, RecordIndex, u8), flow: &Flow, frame: &[u8]) {
+        let pieces = oversize::pieces_of(&mut self.lab, place, &Frame::new(frame));
+        let backend = &self.backends[usize::from(place.1)];
+        let hash = self.lab.tables.hash(Level::Portable, &flow.key);
+        oversize::check_frames(frame, (backend, hash), &pieces);
+        self.pieces += pieces.len() as u64;
     }
 
     /// A packet of a flow: to the backend that the flow has, or its sender is told why not.
@@ -207,7 +224,20 @@ impl Run {
             return;
         };
         let backend = &self.backends[usize::from(record)];
-        match (naive::told(&sent.frame, &headers_of(&sent.frame), reason, backend), verdict) {
+        let policy = self.lab.spec.pools[self.lab.spec.services[flow.service].pool].oversize;
+        let headers = headers_of(&sent.frame);
+        let has_df = headers.is_v6 || sent.frame[usize::from(headers.l3_offset) + 6] & 0x40 != 0;
+        match (reason, policy) {
+            (DropReason::MtuExceeded, Oversize::Fragment) if !has_df => {
+                let l3 = headers.l3_offset;
+                return assert_eq!(verdict, Verdict::Split(record, l3), "{sent:02x?}");
+            }
+            (DropReason::MtuExceeded, Oversize::Drop) => {
+                return assert_eq!(verdict, Verdict::Drop(reason), "{sent:02x?}");
+            }
+            _ => {}
+        }
+        match (naive::told(&sent.frame, &headers, reason, backend), verdict) {
             (Some((answer, expected)), Verdict::Answer(found)) => {
                 assert_eq!((found, left), (answer, &expected[..]), "{sent:02x?}");
             }
@@ -284,7 +314,8 @@ impl Run {
         let answers: u64 = counters.answers.iter().map(|one| one.get()).sum();
         assert_eq!(answers, of(Fate::Answer), "{}", self.at());
         let sent: u64 = counters.records.iter().map(|record| record.packets.get()).sum();
-        assert_eq!(sent, of(Fate::Forward), "{}", self.at());
+        assert_eq!(sent, of(Fate::Forward) + self.pieces, "{}", self.at());
+        assert_eq!(counters.fragmented.get(), of(Fate::Split), "{}", self.at());
         assert_eq!((counters.evictions.get(), counters.refusals.get()), (0, 0), "the table is large enough");
     }
 

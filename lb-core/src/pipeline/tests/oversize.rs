@@ -2,6 +2,7 @@
 //! the backend puts together to what the client sent.
 
 use super::*;
+use crate::hash::FlowHash;
 use crate::headers::NoFlow;
 use crate::sample::{ACK, SYN, Transport};
 use crate::spec::{Echo, Oversize, Portless};
@@ -13,6 +14,15 @@ fn lab(oversize: Oversize) -> Lab {
     let mut lab = Lab::new();
     lab.change(|spec| spec.pools.iter_mut().for_each(|pool| pool.oversize = oversize));
     lab
+}
+
+/// The frames that a packet leaves as.
+pub(super) fn pieces_of(lab: &mut Lab, place: (usize, RecordIndex, u8), packet: &Frame) -> Vec<Vec<u8>> {
+    let mut pieces = Vec::new();
+    let buffer = || Some(Frame::new(&[0xee; 1600]));
+    let made = |piece: Frame| pieces.push(piece.frame().to_vec());
+    lab.pipeline.split(&lab.tables, place, packet, buffer, made).expect("there are buffers");
+    pieces
 }
 
 /// What becomes of a frame: the frames that leave, and the record.
@@ -79,10 +89,14 @@ fn reassembled(pieces: &[Vec<u8>]) -> Vec<u8> {
 
 /// The frames that leave are what `naive` makes of the pieces, and those are the client's datagram.
 fn check_pieces(lab: &Lab, sample: &Sample, record: RecordIndex, left: &[Vec<u8>]) {
-    let backend = backend_of(&lab.spec, record);
-    let (frame, l3) = (sample.frame(), 14 + 4 * sample.tags.len());
-    let (_, key) = parse(&frame, OURS).unwrap();
+    let (_, key) = parse(&sample.frame(), OURS).unwrap();
     let hash = lab.tables.hash(Level::Portable, &key);
+    check_frames(&sample.frame(), (backend_of(&lab.spec, record), hash), left);
+}
+
+/// The same, for a frame of a flow with this hash.
+pub(super) fn check_frames(frame: &[u8], (backend, hash): (&BackendSpec, FlowHash), left: &[Vec<u8>]) {
+    let l3 = naive::l3_of(frame);
     let inner: Vec<Vec<u8>> = left.iter().map(|frame| taken_out(frame, backend)).collect();
     for (piece, left) in inner.iter().zip(left) {
         let plain = [&frame[..l3], piece].concat();
@@ -91,8 +105,10 @@ fn check_pieces(lab: &Lab, sample: &Sample, record: RecordIndex, left: &[Vec<u8>
         expected.resize(expected.len().max(60), 0);
         assert_eq!(*left, expected, "{backend:?}");
     }
-    let header_len = 20 + sample.options.len();
-    assert_eq!(reassembled(&inner), sample.datagram()[header_len..], "the client's bytes");
+    let datagram = &frame[l3..];
+    let (header_len, len) =
+        (usize::from(datagram[0] & 15) * 4, u16::from_be_bytes([datagram[2], datagram[3]]));
+    assert_eq!(reassembled(&inner), datagram[header_len..usize::from(len)], "the client's bytes");
     assert!(inner.iter().all(|piece| piece[4..6] == [0x12, 0x34]), "under the client's id");
 }
 

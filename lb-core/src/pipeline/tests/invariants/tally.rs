@@ -17,6 +17,7 @@ macro_rules! kinds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Forward,
+    Split,
     Return,
     Answer,
     Hold,
@@ -24,14 +25,17 @@ pub(super) enum Fate {
     Drop,
 }
 
-const FATES: [&str; 6] = ["forward", "return", "answer", "hold", "punt", "drop"];
+const FATES: [&str; 7] = ["forward", "split", "return", "answer", "hold", "punt", "drop"];
 
 kinds! {
     Plain, "TCP and UDP of all shapes", Forward;
     Noise, "damaged frames", Drop;
+    Martian, "sources that no host has", Drop;
     MtuBelow, "a byte below the MTU", Forward;
     MtuAt, "at the MTU", Forward;
     MtuAbove, "a byte above the MTU", Answer;
+    Pieces, "oversize: fragment", Split;
+    Silent, "oversize: drop", Drop;
     LastHop, "TTL of 0 to 2", Answer;
     Prefix, "a prefix as VIP", Forward;
     PortRange, "a range of ports", Forward;
@@ -83,7 +87,7 @@ impl Fate {
             Verdict::Answer(_) => Self::Answer,
             Verdict::Hold(_) => Self::Hold,
             Verdict::Punt(_) => Self::Punt,
-            Verdict::Split(..) => panic!("no pool of this world wants pieces"),
+            Verdict::Split(..) => Self::Split,
             Verdict::Drop(_) => Self::Drop,
         }
     }

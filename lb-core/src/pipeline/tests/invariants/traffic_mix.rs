@@ -8,6 +8,7 @@ use super::twin::{noise, packets_of_client, service_of};
 use super::world::Vip;
 use super::*;
 use crate::clock::Tick;
+use crate::flow::FlowKey;
 use crate::sample::{Extension, Transport};
 use std::collections::{HashSet, VecDeque};
 
@@ -25,6 +26,8 @@ const TUNNEL_MTU: u16 = 1_380;
 pub(super) enum Role {
     /// Nothing is expected of it but that it is counted.
     Noise,
+    /// Its source is no host's.
+    Martian,
     /// It is one of a flow.
     Flow(Flow),
     /// It goes where a flow goes and is no part of it.
@@ -64,6 +67,15 @@ impl Sent {
             _ => None,
         }
     }
+}
+
+/// True if no host sends from the address, or not to this destination (RFC 1812 section 5.3.7, RFC 6890).
+fn is_martian(key: &FlowKey) -> bool {
+    let is_nobodys = match key.source {
+        IpAddr::V4(source) => matches!(source.octets()[0], 0 | 127 | 224..),
+        IpAddr::V6(source) => source.octets()[0] == 0xff || source.to_bits() <= 1,
+    };
+    is_nobodys || key.source == key.destination
 }
 
 /// A datagram in pieces.
@@ -125,10 +137,14 @@ impl Mix {
         let spec = spec();
         let sent = |one: &twin::Prepared| {
             let service = one.flow.and_then(|key| Some((key, service_of(&spec, &key)?)));
-            let role = service.map_or(Role::Noise, |(key, service)| {
-                Role::Flow(Flow { key, service, opens: one.opens, named: None })
-            });
-            Sent::new(Kind::Plain, one.frame.clone(), role)
+            let (kind, role) = match service {
+                None => (Kind::Plain, Role::Noise),
+                Some((key, _)) if is_martian(&key) => (Kind::Martian, Role::Martian),
+                Some((key, service)) => {
+                    (Kind::Plain, Role::Flow(Flow { key, service, opens: one.opens, named: None }))
+                }
+            };
+            Sent::new(kind, one.frame.clone(), role)
         };
         let is_nat = |vip: &&Vip| (Kind::Nat as u8..=Kind::Proxy as u8).contains(&(vip.kind as u8));
         let (nat, special): (Vec<&Vip>, Vec<&Vip>) = vips.iter().partition(is_nat);
@@ -235,7 +251,9 @@ impl Mix {
         tables: &Tables,
         backends: &[BackendSpec],
     ) -> Sent {
-        let client = self.client(numbers, |_| true);
+        let is_policy = numbers.once_in(4);
+        let has_policy = |client: &Client| matches!(client.kind, Kind::Pieces | Kind::Silent);
+        let client = self.client(numbers, |client| !is_policy || has_policy(client));
         let (mut sample, flow) = client.packet(10, numbers);
         let kind = match (numbers.below(5), run.owner(&flow, tables)) {
             (0, _) => {
@@ -251,6 +269,14 @@ impl Mix {
                 let (kind, len) =
                     [(Kind::MtuBelow, fits - 1), (Kind::MtuAt, fits), (Kind::MtuAbove, fits + 1)]
                         [numbers.below(3)];
+                // By their pools' policies what is too long has another fate there.
+                let kind = match client.kind {
+                    other @ (Kind::Pieces | Kind::Silent) => other,
+                    _ => kind,
+                };
+                if numbers.once_in(2) && !sample.is_v6() {
+                    sample.fragment = 0;
+                }
                 let more = len - sample.datagram().len();
                 sample.payload.resize(sample.payload.len() + more, 0x42);
                 kind

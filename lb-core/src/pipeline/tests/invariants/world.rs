@@ -5,7 +5,7 @@ use super::tally::Kind;
 use super::*;
 use crate::nat::{ClientAddress, LocalRange, NatSpec};
 use crate::spec::{
-    ANY_PROTOCOL, Echo, Fragments, HashFields, QuicSpec, SelectionSpec, ServerIdSpec, SliceSpec,
+    ANY_PROTOCOL, Echo, Fragments, HashFields, Oversize, QuicSpec, SelectionSpec, ServerIdSpec, SliceSpec,
 };
 
 /// What the packets of a VIP's clients are made of.
@@ -211,6 +211,10 @@ impl Builder {
         self.add(Kind::WithoutSessions, 38, Tcp, 0, |service| service.is_tracked = false);
         self.add(Kind::EveryForm, 39, Udp, every, |service| service.portless.echo = Echo::Forward);
         self.add(Kind::EveryForm, 40, Tcp, every, |service| service.is_tracked = false);
+        let in_pieces = self.pool(PoolSpec { oversize: Oversize::Fragment, ..every_encapsulation() });
+        self.add(Kind::Pieces, 42, Udp, in_pieces, |_| {});
+        let silent = self.pool(PoolSpec { oversize: Oversize::Drop, ..every_encapsulation() });
+        self.add(Kind::Silent, 43, Tcp, silent, |_| {});
         self.add(Kind::FragmentsDropped, 41, Udp, 0, |service| service.portless.fragments = Fragments::Drop);
     }
 
