@@ -159,7 +159,8 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         find: impl Fn(T) -> Option<ServiceIndex>,
     ) {
         let (tables, stage) = (self.tables, &mut *self.stage);
-        let mut served = Set::default();
+        // Noted is the exception, because the loop needs the registers.
+        let mut apart = Set::default();
         // Most new flows of a burst are for one VIP: a flood nearly always, a busy service often.
         let mut last: Option<(T, ServiceIndex, &MaglevTable)> = None;
         for (at, packet) in candidates.of(self.packets) {
@@ -167,6 +168,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                 cold_path();
                 // A martian: dropped there, if it is for a VIP.
                 stage.special.add(at);
+                apart.add(at);
                 continue;
             };
             let (service, maglev) = match last {
@@ -177,12 +179,14 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                         stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
                         // It may be the answer of a backend behind translation.
                         stage.special.add_if(at, tables.nat().is_some());
+                        apart.add(at);
                         continue;
                     };
                     let Some(maglev) = tables.maglev_of(service).filter(|_| !tables.is_special(service))
                     else {
                         cold_path();
                         stage.special.add(at);
+                        apart.add(at);
                         continue;
                     };
                     last = Some((target, service, maglev));
@@ -191,9 +195,8 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
             };
             maglev.prefetch(stage.hashes[at].maglev());
             stage.services[at] = service;
-            served.add(at);
         }
-        stage.served = stage.served | served;
+        stage.served = stage.served | (candidates - apart);
     }
 
     /// Gives entries and edits to the packets of one family that `find_services` has found to be for a VIP. Returns

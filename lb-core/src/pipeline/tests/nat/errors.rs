@@ -204,3 +204,25 @@ fn a_sequence_number_behind_a_proxy_header_is_counted_back() {
     let (.., quote) = opened(&frame);
     assert_eq!(quote[24..28], (0x0102_0304u32 + 2).to_be_bytes());
 }
+
+/// Not even about a session that there is: the router that it claims to be from is nobody's.
+#[test]
+fn errors_that_no_host_can_have_sent_end_here() {
+    for (mode, vip, network, backends, _) in cases() {
+        let mut lab = nat_lab(&[vip], backends, mode, PORTS, 64);
+        let sample = Sample::tcp(&text(&format!("{network}7"), 40_000), &text(vip, 80), SYN);
+        let there = lab.send(&sample).1;
+        let to_v4 = there[12] == 8;
+        let head = if to_v4 { [3, 3, 0, 0, 0, 0, 0, 0] } else { [1, 4, 0, 0, 0, 0, 0, 0] };
+        let routers = if to_v4 { ["127.0.0.1", "224.0.0.9"] } else { ["::1", "ff02::1"] };
+        for router in routers {
+            let frame = error(router, &there[14..], head, 2000);
+            let outcome = sent(&mut lab, &frame);
+            assert_eq!(outcome, (Verdict::Drop(DropReason::MartianSource), frame), "{router}");
+        }
+        let router = if to_v4 { "10.9.9.9" } else { "2001:db8:99::9" };
+        let (verdict, _) = sent(&mut lab, &error(router, &there[14..], head, 2000));
+        assert_eq!(verdict, Verdict::Return(CLIENT_PORT), "a real one goes on");
+        assert_eq!(lab.counters().service_drops[0].packets[DropReason::MartianSource as usize].get(), 2);
+    }
+}
