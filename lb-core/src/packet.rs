@@ -13,6 +13,13 @@ pub trait Packet {
     /// The frame, from the destination MAC on, without FCS.
     fn frame(&self) -> &[u8];
 
+    /// The first bytes of the frame; `None` if it has fewer. For loops that look at nothing else: what a buffer knows of
+    /// its own bounds need not be tested.
+    #[inline(always)]
+    fn head<const LEN: usize>(&self) -> Option<&[u8; LEN]> {
+        self.frame().first_chunk()
+    }
+
     /// The frame, to be edited.
     fn frame_mut(&mut self) -> &mut [u8];
 
@@ -91,10 +98,15 @@ impl Packet for Frame {
     }
 }
 
-impl<P: Packet + ?Sized> Packet for Box<P> {
+impl<P: Packet> Packet for Box<P> {
     #[inline(always)]
     fn frame(&self) -> &[u8] {
         (**self).frame()
+    }
+
+    #[inline(always)]
+    fn head<const LEN: usize>(&self) -> Option<&[u8; LEN]> {
+        (**self).head()
     }
 
     #[inline(always)]

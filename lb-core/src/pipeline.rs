@@ -72,18 +72,18 @@ struct Stage {
     plain_v6: Set,
     /// Packets that have a flow and are not plain.
     odd: Set,
-    /// Plain packets without an entry in their home line, some of whose flows live in their alternate line.
+    /// Plain packets without an entry in their home line, which may live in their alternate line as others of that line do.
     elsewhere: Set,
     /// Plain packets with an entry, and something out of the ordinary: flags, class, size, a dead record, or a
     /// buffer without room for the outer headers.
     unusual: Set,
-    /// Plain packets without an entry.
+    /// Plain packets without an entry; at first those of `elsewhere`, too.
     misses: Set,
     /// Packets that are for a VIP, of those that were looked at; and of these, those that are served one by one.
     served: Set,
     special: Set,
-    /// New flows whose home line is full go to their alternate line.
-    may_go_elsewhere: bool,
+    /// Lines of which so much is taken are full, and new flows go elsewhere.
+    full_line: u32,
     /// Of the plain packets without an entry in their home line: it is full.
     crammed: Set,
     /// Address translation. Here and not in the pipeline, so that the loops are handed nothing more than before.
@@ -125,7 +125,7 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
             misses: Set::default(),
             served: Set::default(),
             special: Set::default(),
-            may_go_elsewhere: true,
+            full_line: 0,
             crammed: Set::default(),
             nat: Nat::new(0, [0; 2], 0, 1),
         };
@@ -228,7 +228,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         self.stage.unusual = Set::default();
         self.stage.misses = Set::default();
         self.stage.crammed = Set::default();
-        self.stage.may_go_elsewhere = !self.connections.is_crowded();
+        self.stage.full_line = self.connections.full_line();
         self.parse(level);
         let (v4, v6) = (self.stage.plain_v4, self.stage.plain_v6);
         if !v4.is_empty() {
@@ -251,10 +251,12 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// What the loops over the home lines have left. Gives the number of packets without a usable entry.
     #[inline(always)]
     fn run_rest(&mut self, level: Level) -> usize {
-        let (elsewhere, misses) = (self.stage.elsewhere, self.stage.misses);
-        if elsewhere.is_empty() && (misses | self.stage.unusual | self.stage.odd).is_empty() {
+        if (self.stage.misses | self.stage.unusual | self.stage.odd).is_empty() {
             return 0;
         }
+        let elsewhere = self.stage.elsewhere;
+        let misses = self.stage.misses - elsewhere;
+        self.stage.misses = misses;
         // Alternate lines have been asked for and are not here yet. In a burst of new flows something else can be done
         // meanwhile, though it is for nothing for those that turn out to have an entry.
         let are_new = !misses.is_empty() && misses.len() > elsewhere.len();

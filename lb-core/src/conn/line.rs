@@ -101,7 +101,7 @@ const OVERFLOW_SHIFT: usize = 12;
 const OVERFLOW_MAX: u16 = 15;
 
 /// All entries of a line, as bits.
-const FULL: u32 = (1 << LINE_ENTRIES) - 1;
+pub(super) const FULL: u32 = (1 << LINE_ENTRIES) - 1;
 
 impl Line {
     /// A line without entries.
@@ -123,7 +123,7 @@ impl Line {
 
     /// Bits of the taken entries.
     #[inline(always)]
-    pub(super) fn taken(&self) -> u32 {
+    pub(crate) fn taken(&self) -> u32 {
         u32::from(self.taken)
     }
 
@@ -211,11 +211,6 @@ impl Line {
     #[inline(always)]
     pub(super) fn is_guest(&self, entry: usize) -> bool {
         self.rest >> entry & 1 != 0
-    }
-
-    #[inline(always)]
-    pub(crate) fn is_full(&self) -> bool {
-        self.taken() == FULL
     }
 
     /// Flows whose home is this line and that live elsewhere; [`OVERFLOW_MAX`] is any number.

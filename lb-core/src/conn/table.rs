@@ -4,7 +4,7 @@
 //! tag alone, and the relation is symmetric, so entries can be moved and removed without their key. Full
 //! is a counted outcome: nothing is allocated after the start, and an established flow is never evicted.
 
-use super::line::{Class, Entry, Line};
+use super::line::{Class, Entry, FULL, Line};
 use crate::clock::{Tick, Timeouts};
 use crate::hw::{self, Isa, LINE_ENTRIES, Masked, Portable};
 use std::hint::cold_path;
@@ -101,12 +101,12 @@ impl Lines<'_> {
         self.0.prefetch_far(low);
     }
 
-    /// Hints that the alternate line of a flow is needed later in this burst, if it `is_wanted`. No branch: else the
-    /// hint is for the home line, which is at hand.
+    /// Hints that the alternate line of a flow is needed later in this burst, if `is_wanted` is all ones. No branch: if
+    /// it is zero, the hint is for the home line, which is at hand.
     #[inline(always)]
-    pub(crate) fn prefetch_alternate_if(&self, tag: u64, is_wanted: bool) {
+    pub(crate) fn prefetch_alternate_if(&self, tag: u64, is_wanted: u64) {
         let (home, mask) = (tag as u32 & self.0.mask(), self.0.mask());
-        self.0.prefetch_far(alternate(home, lo(tag), mask & u32::from(is_wanted).wrapping_neg()));
+        self.0.prefetch_far(alternate(home, lo(tag), mask & is_wanted as u32));
     }
 
     #[inline(always)]
@@ -360,6 +360,11 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
     #[inline(always)]
     pub(crate) fn is_crowded(&self) -> bool {
         self.taken * 100 >= self.capacity() * RELOCATION_LOAD_MAX_PERCENT
+    }
+
+    /// What [`Line::taken`] is of a line whose new flows go to their alternate line; no line's, if the table is crowded.
+    pub(crate) fn full_line(&self) -> u32 {
+        if self.is_crowded() { u32::MAX } else { FULL }
     }
 
     /// The rest of an insertion that [`Self::insert_soon`] has put off: both lines were full.

@@ -10,6 +10,7 @@ use super::{Headers, PortFilter, bytes};
 use crate::address;
 use crate::checksum;
 use crate::hw::Isa;
+use crate::packet::Packet;
 use crate::wire::{
     ETHERNET_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_TCP, PROTOCOL_UDP, TCP_FIN, TCP_LEN, TCP_RST, TCP_SYN, UDP_LEN,
 };
@@ -202,8 +203,8 @@ pub(crate) struct TargetV4(u64);
 impl TargetV4 {
     /// The target of a plain packet; `None` if no host can have sent it.
     #[inline(always)]
-    pub(crate) fn of(frame: &[u8]) -> Option<Self> {
-        let head = frame.first_chunk::<V4_LEN>()?;
+    pub(crate) fn of(packet: &impl Packet) -> Option<Self> {
+        let head = packet.head::<V4_LEN>()?;
         // Address, source port, destination port; the protocol takes the place of the source port.
         let word = u64::from_le_bytes(*bytes(head, 30));
         let source = u32::from_ne_bytes(*bytes(head, 26));
@@ -227,8 +228,8 @@ pub(crate) struct TargetV6(u128, u32);
 impl TargetV6 {
     /// The target of a plain packet; `None` if no host can have sent it.
     #[inline(always)]
-    pub(crate) fn of(frame: &[u8]) -> Option<Self> {
-        let head = frame.first_chunk::<V6_LEN>()?;
+    pub(crate) fn of(packet: &impl Packet) -> Option<Self> {
+        let head = packet.head::<V6_LEN>()?;
         let half = |at: usize| u64::from_ne_bytes(*bytes(head, at));
         if address::is_martian_v6([half(22), half(30)], [half(38), half(46)]) {
             return None;

@@ -66,6 +66,15 @@ impl Packet for Buffer {
     }
 
     #[inline(always)]
+    fn head<const LEN: usize>(&self) -> Option<&[u8; LEN]> {
+        // Behind any start there is room for any frame, so this is the one test that is left.
+        if usize::from(self.len) < LEN {
+            return None;
+        }
+        self.bytes[usize::from(self.start)..].first_chunk()
+    }
+
+    #[inline(always)]
     fn frame_mut(&mut self) -> &mut [u8] {
         let range = self.range();
         &mut self.bytes[range]
@@ -97,6 +106,7 @@ mod tests {
         assert!(buffer.reframe(-200, 4).is_none(), "no such start");
         assert!(buffer.reframe(0, BUFFER_FRAME_MAX + 1).is_none(), "no such tail");
         assert_eq!(buffer.frame(), [2, 3, 4], "a refusal changes nothing");
+        assert_eq!((buffer.head::<3>(), buffer.head::<4>()), (Some(&[2, 3, 4]), None));
         assert_eq!(buffer.reframe(-126, BUFFER_FRAME_MAX).unwrap().len(), BUFFER_FRAME_MAX, "the last start");
     }
 }

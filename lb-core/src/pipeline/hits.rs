@@ -35,15 +35,16 @@ impl Forwarder<'_> {
         let found = line.find(isa, hash.lo(), hash.hi());
         if found == 0 {
             cold_path();
-            // Whether flows live elsewhere, and whether this one will have to, is as random as the hash: no branches.
-            let overflows = line.has_overflow();
-            let is_full = line.is_full() & self.stage.may_go_elsewhere;
+            // Whether flows live elsewhere, and whether this one will have to, is as random as the hash: no branches, but
+            // words of ones or zeroes.
+            let overflows = u64::from(line.has_overflow()).wrapping_neg();
+            let is_full = u64::from(line.taken() == self.stage.full_line).wrapping_neg();
             // The alternate line is asked for here and not in a loop of its own, so that it comes while the others are
             // served: to look for the flow there, or to put it there.
             lines.prefetch_alternate_if(hash.tag, overflows | is_full);
-            self.stage.elsewhere.add_if(at, overflows);
-            self.stage.misses.add_if(at, !overflows);
-            self.stage.crammed.add_if(at, is_full);
+            self.stage.elsewhere.add_masked(at, overflows);
+            self.stage.misses.add(at);
+            self.stage.crammed.add_masked(at, is_full);
             return;
         }
         self.hit(line, found, now, (at, packet, is_v6));

@@ -155,7 +155,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     fn find_services<T: Copy + PartialEq>(
         &mut self,
         candidates: Set,
-        target_of: impl Fn(&[u8]) -> Option<T>,
+        target_of: impl Fn(&P) -> Option<T>,
         find: impl Fn(T) -> Option<ServiceIndex>,
     ) {
         let (tables, stage) = (self.tables, &mut *self.stage);
@@ -164,7 +164,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         // Most new flows of a burst are for one VIP: a flood nearly always, a busy service often.
         let mut last: Option<(T, ServiceIndex, &MaglevTable)> = None;
         for (at, packet) in candidates.of(self.packets) {
-            let Some(target) = target_of(packet.frame()) else {
+            let Some(target) = target_of(packet) else {
                 cold_path();
                 // A martian: dropped there, if it is for a VIP.
                 stage.special.add(at);

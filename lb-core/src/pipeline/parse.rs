@@ -97,7 +97,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     fn split(&self) -> (Set, Set) {
         // Nothing is asked for ahead: the loop is so short that the CPU is twenty packets ahead by itself.
         let v6 = Set::of_those(self.packets, |packet| {
-            let head = packet.frame().first_chunk::<14>();
+            let head = packet.head::<14>();
             head.is_some_and(|head| u16::from_le_bytes([head[12], head[13]]) == IPV6_LE)
         });
         (Set::first(self.packets.len()) - v6, v6)

@@ -39,6 +39,12 @@ impl Set {
         self.0 |= u64::from(is_member) << (position & (BURST_MAX - 1));
     }
 
+    /// Adds if `mask` is all ones, does not if it is zero.
+    #[inline(always)]
+    pub(super) fn add_masked(&mut self, position: usize, mask: u64) {
+        self.0 |= 1 << (position & (BURST_MAX - 1)) & mask;
+    }
+
     /// The positions with their packets.
     #[inline(always)]
     pub(super) fn of<P>(self, packets: &mut [P]) -> Chosen<'_, P, 0> {
@@ -117,6 +123,8 @@ mod tests {
             set.add(position);
         }
         set.add_if(9, false);
+        set.add_masked(9, 0);
+        set.add_masked(5, u64::MAX);
         assert_eq!(set.collect::<Vec<_>>(), [0, 5, 17, 63]);
         assert_eq!((set.len(), set.has(17), set.has(18)), (4, true, false));
         assert_eq!((set - Set::first(17)).collect::<Vec<_>>(), [17, 63]);
