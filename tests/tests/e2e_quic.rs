@@ -22,6 +22,9 @@ const KEY: &str = "8f95f09245765f80256934e50c66207f";
 /// A Python with aioquic, made once in target/quic-venv.
 fn python() -> Result<PathBuf, Skip> {
     let venv = repository().join("target/quic-venv");
+    // Tests are processes: the first makes it, the others wait until it is whole.
+    let lock = std::fs::File::create(venv.with_extension("lock")).expect("a lock");
+    lock.lock().expect("the only one");
     let python = venv.join("bin/python");
     let has_it = |python: &Path| {
         python.is_file() && run(Command::new(python).args(["-c", "import aioquic"]), LIMIT).status.success()
