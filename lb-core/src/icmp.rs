@@ -18,6 +18,11 @@ pub const fn protocol(is_v6: bool) -> u8 {
     if is_v6 { PROTOCOL_ICMPV6 } else { PROTOCOL_ICMP }
 }
 
+/// The type of an echo request in a version of IP.
+pub const fn echo_request(is_v6: bool) -> u8 {
+    if is_v6 { 128 } else { 8 }
+}
+
 /// The type of an echo reply in a version of IP.
 pub const fn echo_reply(is_v6: bool) -> u8 {
     if is_v6 { 129 } else { 0 }

@@ -6,6 +6,7 @@
 pub mod buffer;
 
 use crate::hw;
+use crate::wire::FRAME_LEN_MIN;
 pub use buffer::Buffer;
 
 /// One Ethernet frame that can be edited in place.
@@ -37,6 +38,23 @@ pub trait Packet {
     #[inline(always)]
     fn prefetch(&self) {
         hw::prefetch_near(self.frame().as_ptr());
+    }
+}
+
+/// Fills a frame that is shorter than Ethernet allows with zeroes, so that nothing of the buffer's earlier contents leaves
+/// (IEEE 802.3; the leak is known as Etherleak); at the cost of headroom where there is no room behind it. A buffer without
+/// either leaves the padding to the NIC, which knows no earlier contents.
+pub(crate) fn pad<P: Packet>(packet: &mut P) {
+    let len = packet.frame().len();
+    let missing = FRAME_LEN_MIN.saturating_sub(len);
+    if missing == 0 {
+        return;
+    }
+    if let Some(frame) = packet.reframe(0, FRAME_LEN_MIN) {
+        frame[len..].fill(0);
+    } else if let Some(frame) = packet.reframe(missing as isize, FRAME_LEN_MIN) {
+        frame.copy_within(missing.., 0);
+        frame[len..].fill(0);
     }
 }
 

@@ -28,6 +28,13 @@ pub const GENEVE_LEN: usize = 8;
 /// Length of the shortest frame of an Ethernet, bytes, without FCS (IEEE 802.3).
 pub const FRAME_LEN_MIN: usize = 60;
 
+/// Don't Fragment, in the word of flags and offset of IPv4 (RFC 791 section 3.1).
+pub const DONT_FRAGMENT: u16 = 0x4000;
+/// More Fragments, there.
+pub const MORE_FRAGMENTS: u16 = 0x2000;
+/// The fragment offset, there, in units of eight bytes.
+pub const FRAGMENT_OFFSET: u16 = 0x1fff;
+
 /// Ethertype of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
 /// Ethertype of IPv6.

@@ -8,11 +8,10 @@ use super::source_port;
 use crate::checksum;
 use crate::hash::FlowHash;
 use crate::headers::Headers;
-use crate::packet::Packet;
+use crate::packet::{self, Packet};
 use crate::record::{OUTER_UDP, Recipe, Record, RecordTail, VlanEdit, inner_protocol};
 use crate::wire::{
-    ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, FRAME_LEN_MIN, IPV4_LEN, UDP_LEN,
-    VLAN_TAG_LEN,
+    ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, IPV4_LEN, UDP_LEN, VLAN_TAG_LEN,
 };
 
 /// Most bytes of tags in a frame: the parser takes no more than two.
@@ -51,7 +50,7 @@ pub(super) fn apply<P: Packet>(
     link[MACS_LEN..MACS_LEN + tags.len].copy_from_slice(&tags.bytes[..tags.len]);
     if outer.is_empty() {
         link[outer_at - 2..].copy_from_slice(&ethertype.to_be_bytes());
-        pad(packet);
+        packet::pad(packet);
         return Some(());
     }
     link[outer_at - 2..].copy_from_slice(&record.template[ETHERNET_LEN - 2..ETHERNET_LEN]);
@@ -157,17 +156,5 @@ impl Tags {
             }
         };
         Some(Self { bytes, len })
-    }
-}
-
-/// Fills a frame that an edit has left shorter than Ethernet allows with zeros, so that nothing of the buffer's earlier
-/// contents leaves (IEEE 802.3; the leak is known as Etherleak). A buffer without room behind the frame leaves the
-/// padding to the NIC, which knows no earlier contents.
-pub(crate) fn pad<P: Packet>(packet: &mut P) {
-    let len = packet.frame().len();
-    if len < FRAME_LEN_MIN
-        && let Some(frame) = packet.reframe(0, FRAME_LEN_MIN)
-    {
-        frame[len..].fill(0);
     }
 }

@@ -5,19 +5,13 @@
 //! into buffers of the caller.
 
 use crate::checksum;
-use crate::wire::{IPV4_LEN, be16};
+use crate::wire::{DONT_FRAGMENT, FRAGMENT_OFFSET, IPV4_LEN, MORE_FRAGMENTS, be16};
 
 /// Most pieces of one datagram: as many as a burst has packets.
 pub const PARTS_MAX: usize = crate::pipeline::BURST_MAX;
 
 /// Longest IPv4 header, bytes.
 const HEADER_LEN_MAX: usize = 60;
-/// Don't Fragment, in the word of flags and offset.
-const DONT_FRAGMENT: u16 = 0x4000;
-/// More Fragments.
-const MORE_FRAGMENTS: u16 = 0x2000;
-/// The offset in that word, in units of eight bytes.
-const OFFSET: u16 = 0x1fff;
 /// Copied into all fragments, in the type of an option (RFC 791 section 3.1).
 const COPIED: u8 = 0x80;
 const END_OF_OPTIONS: u8 = 0;
@@ -54,7 +48,7 @@ impl<'d> Split<'d> {
         }
         let (header, data) = datagram.split_at_checked(header_len)?;
         let word = be16(header, 6)?;
-        let end = usize::from(word & OFFSET) * 8 + data.len();
+        let end = usize::from(word & FRAGMENT_OFFSET) * 8 + data.len();
         let is_uneven = word & MORE_FRAGMENTS != 0 && !data.len().is_multiple_of(8);
         if word & DONT_FRAGMENT != 0 || is_uneven || end > usize::from(u16::MAX) {
             return None;
@@ -99,9 +93,9 @@ impl<'d> Split<'d> {
         let old = be16(from, 6)?;
         let more = if part.start + part.len < self.data.len() { MORE_FRAGMENTS } else { 0 };
         // Below 2^13 as the sum of both is: the end of the data fits 16 bits.
-        let offset = (old & OFFSET) + (part.start / 8) as u16;
+        let offset = (old & FRAGMENT_OFFSET) + (part.start / 8) as u16;
         header[2..4].copy_from_slice(&len.to_be_bytes());
-        header[6..8].copy_from_slice(&(old & !OFFSET | more | offset).to_be_bytes());
+        header[6..8].copy_from_slice(&(old & !FRAGMENT_OFFSET | more | offset).to_be_bytes());
         header[10..12].fill(0);
         let sum = checksum::finish(checksum::sum(header));
         header[10..12].copy_from_slice(&sum.to_be_bytes());

@@ -5,9 +5,11 @@
 //! the station that it came from, with the VLAN tags that it had.
 
 use crate::checksum;
-use crate::icmp::{HEADER_LEN, protocol};
+use crate::icmp::{self, HEADER_LEN, echo_request, protocol};
 use crate::packet::Packet;
-use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4_LEN, IPV6_LEN, NEXT_AUTHENTICATION, NEXT_FRAGMENT};
+use crate::wire::{
+    DONT_FRAGMENT, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4_LEN, IPV6_LEN, NEXT_AUTHENTICATION, NEXT_FRAGMENT,
+};
 
 /// Longest error over IPv4, bytes of IP datagram (RFC 1812 section 4.3.2.3).
 const ERROR_MAX_V4: usize = 576;
@@ -17,8 +19,6 @@ const ERROR_MAX_V6: usize = 1280;
 const TTL: u8 = 64;
 /// Precedence "internetwork control" (RFC 1812 section 4.3.2.5).
 const TOS_ERROR: u8 = 0xc0;
-/// The flag Don't Fragment: with it an id of 0 is right (RFC 6864).
-const DONT_FRAGMENT: u16 = 0x4000;
 /// Ethernet header with two tags.
 const LINK_LEN_MAX: usize = 22;
 /// Length of an IPv6 fragment header, bytes.
@@ -103,6 +103,7 @@ fn finish_error(frame: &mut [u8], l3_offset: usize, is_v6: bool, error: Error) -
     } else {
         let quote = quote.first_chunk::<IPV4_LEN>()?;
         let total = IPV4_LEN + len;
+        // With DF an id of 0 is right (RFC 6864).
         write_v4(head, &quote[16..20], &quote[12..16], total, (TOS_ERROR, 0, DONT_FRAGMENT))?;
         0
     };
@@ -130,7 +131,9 @@ pub fn echo_reply<P: Packet>(packet: &mut P, at: Place, l4_offset: usize, is_fir
     frame.copy_within(l4_offset..end, start);
     if is_first {
         // RFC 4443 section 2.3: the pseudo header sums the same with its addresses exchanged.
-        let (request, reply): (u16, u16) = if is_v6 { (0x8000, 0x8100) } else { (0x0800, 0x0000) };
+        // Type and code 0.
+        let [request, reply] =
+            [echo_request(is_v6), icmp::echo_reply(is_v6)].map(|kind| u16::from(kind) << 8);
         let message = frame.get_mut(start..)?.first_chunk_mut::<4>()?;
         let sum = checksum::update(u16::from_be_bytes([message[2], message[3]]), request, reply);
         message[..2].copy_from_slice(&reply.to_be_bytes());

@@ -8,15 +8,13 @@ use super::translate64;
 use super::tuple::Tuple;
 use crate::checksum;
 use crate::headers::Headers;
-use crate::packet::Packet;
+use crate::packet::{self, Packet};
 use crate::reason::DropReason;
 use crate::wire::{
     IPV4_LEN, IPV6_LEN, NEXT_AUTHENTICATION, NEXT_DESTINATION, NEXT_FRAGMENT, NEXT_HOP_BY_HOP, NEXT_ROUTING,
     PROTOCOL_TCP, PROTOCOL_UDP, TCP_LEN, UDP_LEN,
 };
 
-/// Shortest frame without FCS; what is added behind a datagram to reach it is zero.
-const FRAME_LEN_MIN: usize = 60;
 /// Offsets in a TCP header.
 const TCP_SEQUENCE: usize = 4;
 const TCP_ACKNOWLEDGMENT: usize = 8;
@@ -202,7 +200,7 @@ pub fn apply<P: Packet>(packet: &mut P, headers: &Headers, change: &Change<'_>) 
         compute_udp(packet.frame_mut(), &headers, change.to).ok_or(DropReason::Malformed)?;
     }
     packet.frame_mut().get_mut(..12).ok_or(DropReason::Malformed)?.copy_from_slice(&change.macs);
-    pad(packet);
+    packet::pad(packet);
     Ok(())
 }
 
@@ -394,21 +392,6 @@ fn addresses_v6(frame: &mut [u8], headers: &Headers, change: &Change<'_>) -> Opt
     header[8..24].copy_from_slice(&change.to.source);
     header[24..].copy_from_slice(&change.to.destination);
     Some(())
-}
-
-/// Fills a short frame with zeroes: nothing of an earlier packet leaves behind a datagram.
-fn pad<P: Packet>(packet: &mut P) {
-    let len = packet.frame().len();
-    let missing = FRAME_LEN_MIN.saturating_sub(len);
-    if missing == 0 {
-        return;
-    }
-    if let Some(frame) = packet.reframe(0, FRAME_LEN_MIN) {
-        frame[len..].fill(0);
-    } else if let Some(frame) = packet.reframe(missing as isize, FRAME_LEN_MIN) {
-        frame.copy_within(missing.., 0);
-        frame[len..].fill(0);
-    }
 }
 
 #[cfg(test)]

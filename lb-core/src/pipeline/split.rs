@@ -9,15 +9,12 @@ use crate::encap;
 use crate::fragments::split::Split;
 use crate::hash::FlowHash;
 use crate::headers::Headers;
-use crate::packet::Packet;
+use crate::packet::{self, Packet};
 use crate::reason::DropReason;
 use crate::spec::Oversize;
 use crate::tables::Tables;
 use crate::verdict::{RecordIndex, Verdict};
 use std::ops::DerefMut;
-
-/// Shortest frame without FCS that an Ethernet carries, bytes.
-const FRAME_MIN: usize = 60;
 
 impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// True, with the verdict given, if a packet that cannot be forwarded to `record` for a reason leaves in pieces.
@@ -119,19 +116,11 @@ fn pieces<P: Packet>(
             ..Headers::default()
         };
         encap::apply(&mut piece, &headers, hash, record, tail)?;
-        pad(&mut piece)?;
+        // As a small last piece without outer headers is.
+        packet::pad(&mut piece);
         emit(piece);
         made += 1;
         ip_bytes += len as u64;
     }
     Ok((made, ip_bytes))
-}
-
-/// Zeroes behind a frame that is too short for an Ethernet, as a small last piece without outer headers is.
-fn pad<P: Packet>(piece: &mut P) -> Result<(), DropReason> {
-    let len = piece.frame().len();
-    if len < FRAME_MIN {
-        piece.reframe(0, FRAME_MIN).ok_or(DropReason::NoBuffer)?[len..].fill(0);
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! A packet of a flow, as a client would send it.
 
 use super::Flow;
+use lb_core::icmp;
 use lb_core::wire::{
     ETHERNET_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP,
     PROTOCOL_UDP, SCTP_LEN,
@@ -20,9 +21,6 @@ const TCP_LEN: usize = 20;
 const UDP_LEN: usize = 8;
 /// An echo request without data; and something behind the IP header of protocols that we know nothing of.
 const OTHER_LEN: usize = 8;
-/// Types of echo requests.
-const ECHO: u8 = 8;
-const ECHO_V6: u8 = 128;
 
 /// A frame without payload. Addresses of different families make one that is no flow's.
 pub(super) fn of(flow: Flow) -> Vec<u8> {
@@ -97,7 +95,7 @@ fn write_transport(flow: Flow, transport: &mut [u8]) {
 }
 
 fn write_echo(flow: Flow, message: &mut [u8]) {
-    message[0] = if flow.protocol == PROTOCOL_ICMPV6 { ECHO_V6 } else { ECHO };
+    message[0] = icmp::echo_request(flow.protocol == PROTOCOL_ICMPV6);
     let checksum = match (flow.source.ip(), flow.destination.ip()) {
         (IpAddr::V6(source), IpAddr::V6(destination)) => Icmpv6Packet::new(message)
             .map(|message| pnet_packet::icmpv6::checksum(&message, &source, &destination)),
