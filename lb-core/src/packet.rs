@@ -9,6 +9,9 @@ use crate::hw;
 use crate::wire::FRAME_LEN_MIN;
 pub use buffer::Buffer;
 
+/// Bytes that [`Packet::glimpse`] gives.
+pub const GLIMPSE_LEN: usize = 32;
+
 /// One Ethernet frame that can be edited in place.
 pub trait Packet {
     /// The frame, from the destination MAC on, without FCS.
@@ -19,6 +22,13 @@ pub trait Packet {
     #[inline(always)]
     fn head<const LEN: usize>(&self) -> Option<&[u8; LEN]> {
         self.frame().first_chunk()
+    }
+
+    /// The first bytes of the frame, for a first guess: where the frame is shorter, anything may stand. For loops that
+    /// look at nothing else; who acts on the guess looks at the length.
+    #[inline(always)]
+    fn glimpse(&self) -> &[u8; GLIMPSE_LEN] {
+        self.head().unwrap_or(&[0; GLIMPSE_LEN])
     }
 
     /// The frame, to be edited.
@@ -125,6 +135,11 @@ impl<P: Packet> Packet for Box<P> {
     #[inline(always)]
     fn head<const LEN: usize>(&self) -> Option<&[u8; LEN]> {
         (**self).head()
+    }
+
+    #[inline(always)]
+    fn glimpse(&self) -> &[u8; GLIMPSE_LEN] {
+        (**self).glimpse()
     }
 
     #[inline(always)]

@@ -33,7 +33,7 @@ use crate::reason::DropReason;
 use crate::service::ServiceIndex;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
-use hits::{Elsewhere, Hits, LINE_LOOK_AHEAD};
+use hits::{Elsewhere, Hits, HitsOfBoth, LINE_LOOK_AHEAD};
 use misses::Services;
 use rest::Rest;
 use set::Set;
@@ -231,11 +231,11 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         self.stage.full_line = self.connections.full_line();
         self.parse(level);
         let (v4, v6) = (self.stage.plain_v4, self.stage.plain_v6);
-        if !v4.is_empty() {
-            hw::run(level, Hits::<_, _, false>(self, v4));
-        }
-        if !v6.is_empty() {
-            hw::run(level, Hits::<_, _, true>(self, v6));
+        match (v4.is_empty(), v6.is_empty()) {
+            (true, true) => {}
+            (false, true) => hw::run(level, Hits::<_, _, false>(self, v4)),
+            (true, false) => hw::run(level, Hits::<_, _, true>(self, v6)),
+            (false, false) => hw::run(level, HitsOfBoth(self, v4, v6)),
         }
         let misses = self.run_rest(level);
         let flows = match v4 | v6 {

@@ -10,7 +10,7 @@ use super::{Headers, PortFilter, bytes};
 use crate::address;
 use crate::checksum;
 use crate::hw::Isa;
-use crate::packet::Packet;
+use crate::packet::{GLIMPSE_LEN, Packet};
 use crate::wire::{
     ETHERNET_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_TCP, PROTOCOL_UDP, TCP_FIN, TCP_LEN, TCP_RST, TCP_SYN, UDP_LEN,
 };
@@ -124,11 +124,18 @@ impl<I: Isa> Shapes<I> {
         Self { isa, v4: load(&filter.patterns.v4), v6: load(&filter.patterns.v6) }
     }
 
-    /// A plain IPv4 packet: its size, its protocol, and the 16 bytes from the source address on.
+    /// True if a frame that begins like this, and is long enough, is a plain IPv4 packet by its first bytes.
     #[inline(always)]
-    pub(crate) fn v4<'a>(&self, frame: &'a [u8]) -> Option<(Size, u8, &'a [u8; 16])> {
+    pub(crate) fn begins_v4(&self, start: &[u8; GLIMPSE_LEN]) -> bool {
+        !self.isa.differs(start, self.v4.0, self.v4.1)
+    }
+
+    /// A plain IPv4 packet: its size, its protocol, and the 16 bytes from the source address on. With `SEEN`,
+    /// [`Self::begins_v4`] has been asked already, about what the frame begins with if it is long enough.
+    #[inline(always)]
+    pub(crate) fn v4<'a, const SEEN: bool>(&self, frame: &'a [u8]) -> Option<(Size, u8, &'a [u8; 16])> {
         let head = frame.first_chunk::<V4_LEN>()?;
-        if self.isa.differs(bytes(head, 0), self.v4.0, self.v4.1) {
+        if !SEEN && !self.begins_v4(bytes(head, 0)) {
             return None;
         }
         let protocol = head[23];

@@ -3,7 +3,7 @@
 //! What benchmarks and simulations use in place of DPDK's buffers: bounded, allocated once, reused, reached
 //! through a pointer ([`Box`]), and as far apart as the elements of a mempool.
 
-use super::{HEADROOM_LEN, Packet};
+use super::{GLIMPSE_LEN, HEADROOM_LEN, Packet};
 
 /// Longest frame, bytes: a power of two less one, so that a masked length is a legal one.
 pub const BUFFER_FRAME_MAX: usize = 2_047;
@@ -75,6 +75,12 @@ impl Packet for Buffer {
     }
 
     #[inline(always)]
+    fn glimpse(&self) -> &[u8; GLIMPSE_LEN] {
+        // Behind any start there is room for any frame: nothing is left to test.
+        self.bytes[usize::from(self.start)..].first_chunk().expect("room behind any start")
+    }
+
+    #[inline(always)]
     fn frame_mut(&mut self) -> &mut [u8] {
         let range = self.range();
         &mut self.bytes[range]
@@ -107,6 +113,8 @@ mod tests {
         assert!(buffer.reframe(0, BUFFER_FRAME_MAX + 1).is_none(), "no such tail");
         assert_eq!(buffer.frame(), [2, 3, 4], "a refusal changes nothing");
         assert_eq!((buffer.head::<3>(), buffer.head::<4>()), (Some(&[2, 3, 4]), None));
+        assert_eq!(buffer.glimpse()[..3], [2, 3, 4]);
         assert_eq!(buffer.reframe(-126, BUFFER_FRAME_MAX).unwrap().len(), BUFFER_FRAME_MAX, "the last start");
+        assert_eq!(buffer.glimpse(), &buffer.frame()[..GLIMPSE_LEN]);
     }
 }

@@ -93,6 +93,24 @@ impl<S: DerefMut<Target = [Line]>, P: Packet, const IS_V6: bool> Kernel for Hits
     }
 }
 
+/// [`Hits`] of IPv4, then of IPv6; one kernel, because to leave one and enter the next costs as much as two packets.
+pub(super) struct HitsOfBoth<'b, 'a, S, P>(
+    pub(super) &'b mut Burst<'a, S, P>,
+    pub(super) Set,
+    pub(super) Set,
+);
+
+impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for HitsOfBoth<'_, '_, S, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self(burst, v4, v6) = self;
+        Hits::<_, _, false>(burst, v4).run(isa);
+        Hits::<_, _, true>(burst, v6).run(isa);
+    }
+}
+
 /// Forwards the plain packets whose flow has an entry in its alternate line; the others are misses.
 pub(super) struct Elsewhere<'b, 'a, S, P>(pub(super) &'b mut Burst<'a, S, P>);
 

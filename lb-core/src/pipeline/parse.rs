@@ -19,10 +19,8 @@ use std::ops::DerefMut;
 /// How many packets ahead the start of a frame is asked for.
 const FRAME_LOOK_AHEAD: usize = 4;
 
-/// The ethertype of IPv6 as the two bytes at offset 12 read in little-endian order.
-const IPV6_LE: u16 = 0xdd86;
-
-/// The plain packets of one family among some.
+/// The plain packets of one family among some. An `AHEAD` of zero says that the burst has been split: all frames have been
+/// fetched, and those of IPv4 begin like one.
 struct Plain<'b, 'a, S, P, const IS_V6: bool, const AHEAD: usize>(&'b mut Burst<'a, S, P>, Set);
 
 impl<S, P, const IS_V6: bool, const AHEAD: usize> Kernel for Plain<'_, '_, S, P, IS_V6, AHEAD>
@@ -42,9 +40,13 @@ where
         for (at, packet) in candidates.of_fetched::<AHEAD, P>(burst.packets) {
             let plain = match (packet.is_contiguous(), IS_V6) {
                 (false, _) => None,
-                (true, false) => shapes
-                    .v4(packet.frame())
-                    .map(|(size, protocol, flow)| (size, keys.v4(flow, protocol, &mut stage.hashes[at]))),
+                (true, false) => {
+                    let plain = match AHEAD {
+                        0 => shapes.v4::<true>(packet.frame()),
+                        _ => shapes.v4::<false>(packet.frame()),
+                    };
+                    plain.map(|(size, protocol, flow)| (size, keys.v4(flow, protocol, &mut stage.hashes[at])))
+                }
                 (true, true) => shapes.v6(packet.frame()).map(|(size, protocol, flow)| {
                     (size, keys.v6_wire(flow, protocol, &mut stage.hashes[at]))
                 }),
@@ -61,6 +63,25 @@ where
     }
 }
 
+/// The plain packets of both families among all of a burst: those of IPv4, those of IPv6. One kernel, because to leave one
+/// and enter the next costs as much as two packets.
+struct Both<'b, 'a, S, P>(&'b mut Burst<'a, S, P>);
+
+impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Both<'_, '_, S, P> {
+    type Output = (Set, Set);
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> (Set, Set) {
+        let Self(burst) = self;
+        let shapes = Shapes::new(isa, burst.filter);
+        // Nothing is asked for ahead: the loop is so short that the CPU is twenty packets ahead by itself.
+        let v4 = Set::of_those(burst.packets, |packet| shapes.begins_v4(packet.glimpse()));
+        let others = Set::first(burst.packets.len()) - v4;
+        let v4 = Plain::<_, _, false, 0>(burst, v4).run(isa);
+        (v4, Plain::<_, _, true, 0>(burst, others).run(isa))
+    }
+}
+
 impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// Sorts the burst into plain packets by family, odd packets and those without a flow; hashes.
     pub(super) fn parse(&mut self, level: Level) {
@@ -72,12 +93,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let (v4, v6) = match *self.mix {
             Mix::V4 => (hw::run(level, Plain::<_, _, false, FRAME_LOOK_AHEAD>(self, all)), none),
             Mix::V6 => (none, hw::run(level, Plain::<_, _, true, FRAME_LOOK_AHEAD>(self, all))),
-            Mix::Both => {
-                // The frames have been fetched by this.
-                let (v4, v6) = self.split();
-                let v4 = hw::run(level, Plain::<_, _, false, 0>(self, v4));
-                (v4, hw::run(level, Plain::<_, _, true, 0>(self, v6)))
-            }
+            Mix::Both => hw::run(level, Both(self)),
         };
         self.stage.plain_v4 = v4;
         self.stage.plain_v6 = v6;
@@ -91,16 +107,6 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         for at in odd {
             self.parse_fully(level, at);
         }
-    }
-
-    /// Positions of the frames that are IPv6 by their ethertype, and those of all others first.
-    fn split(&self) -> (Set, Set) {
-        // Nothing is asked for ahead: the loop is so short that the CPU is twenty packets ahead by itself.
-        let v6 = Set::of_those(self.packets, |packet| {
-            let head = packet.head::<14>();
-            head.is_some_and(|head| u16::from_le_bytes([head[12], head[13]]) == IPV6_LE)
-        });
-        (Set::first(self.packets.len()) - v6, v6)
     }
 
     /// The full parser, for everything that is not plain.

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::counters::Counter;
+use crate::packet::Buffer;
 use crate::sample::any_sample;
 use proptest::prelude::*;
 use std::net::SocketAddr;
@@ -111,6 +112,25 @@ proptest! {
         let one_by_one = run(1);
         prop_assert_eq!(&run(size), &one_by_one);
         prop_assert_eq!(&run(BURST_MAX), &one_by_one);
+    }
+
+    /// The first guess at a frame's family may see what lies behind a frame that was cut off.
+    #[test]
+    fn what_a_buffer_held_before_makes_no_difference(
+        frames in prop::collection::vec((any_frame(), prop_oneof![1 => 0usize..70, 2 => Just(2_000)]), 1..200),
+    ) {
+        let (mut lab, mut same) = (Lab::new(), Lab::new());
+        for burst in frames.chunks(BURST_MAX) {
+            let mut buffers = vec![Buffer::default(); burst.len()];
+            for (buffer, (frame, cut)) in buffers.iter_mut().zip(burst) {
+                buffer.reset(frame.len()).copy_from_slice(frame);
+                buffer.reset(frame.len().min(*cut));
+            }
+            let exact: Vec<_> = buffers.iter().map(|buffer| buffer.frame().to_vec()).collect();
+            let verdicts = lab.pipeline.process(&lab.tables, &OURS, lab.now, &mut buffers).to_vec();
+            let outcomes = verdicts.into_iter().zip(buffers.iter().map(|buffer| buffer.frame().to_vec()));
+            prop_assert_eq!(outcomes.collect::<Vec<_>>(), same.burst(&exact));
+        }
     }
 
     #[test]
