@@ -62,6 +62,12 @@ pub struct MaglevTable {
     members: u16,
 }
 
+/// The slot of `hash32` in a table of `size` slots, see [`MaglevTable::slot_of`].
+#[inline(always)]
+pub(crate) fn slot_of(hash32: u32, size: u32) -> u32 {
+    ((u64::from(hash32) * u64::from(size)) >> 32) as u32
+}
+
 impl MaglevTable {
     /// Builds the table of `size` slots; the order of `members` decides nothing but the ordinals.
     ///
@@ -131,17 +137,11 @@ impl MaglevTable {
         self.slots.get(self.slot_of(hash32) as usize).copied()
     }
 
-    /// Hints that the slot of `hash32` is needed within a few packets.
-    #[inline(always)]
-    pub fn prefetch(&self, hash32: u32) {
-        crate::hw::prefetch_near(self.slots.as_ptr().wrapping_add(self.slot_of(hash32) as usize));
-    }
-
     /// The slot of `hash32` by multiply-shift: `hash32 * size / 2^32`, always below `size`.
     #[inline]
     #[must_use]
     pub fn slot_of(&self, hash32: u32) -> u32 {
-        ((u64::from(hash32) * u64::from(self.size)) >> 32) as u32
+        slot_of(hash32, self.size)
     }
 
     /// Owner of every slot, as ordinals of the members given to `build`; empty when no member has weight.

@@ -34,7 +34,7 @@ use crate::service::ServiceIndex;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
 use hits::{Elsewhere, Hits, HitsOfBoth, LINE_LOOK_AHEAD};
-use misses::Services;
+use misses::{Seen, Services};
 use rest::Rest;
 use set::Set;
 use std::ops::DerefMut;
@@ -86,6 +86,8 @@ struct Stage {
     full_line: u32,
     /// Of the plain packets without an entry in their home line: it is full.
     crammed: Set,
+    /// Which flows of the burst have got entries.
+    seen: Seen,
     /// Address translation. Here and not in the pipeline, so that the loops are handed nothing more than before.
     nat: Nat,
 }
@@ -127,6 +129,7 @@ impl<S: DerefMut<Target = [Line]>> Pipeline<S> {
             special: Set::default(),
             full_line: 0,
             crammed: Set::default(),
+            seen: Seen::default(),
             nat: Nat::new(0, [0; 2], 0, 1),
         };
         counters.capacity.set(connections.capacity() as u64);

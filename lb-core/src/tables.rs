@@ -7,6 +7,7 @@ mod layout;
 mod maglevs;
 mod select;
 mod tunnels;
+mod way;
 
 use crate::clock::Timeouts;
 use crate::flow::FlowKey;
@@ -26,6 +27,7 @@ pub use select::{By, Choice, IdOutcome};
 use std::collections::HashMap;
 use std::net::IpAddr;
 pub(crate) use tunnels::Tunnels;
+pub(crate) use way::Way;
 
 /// One service as the miss path sees it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -263,15 +265,16 @@ impl Tables {
     /// The backend record that Maglev picks; `None` if the pool takes no new flows.
     #[inline]
     pub fn select(&self, service: ServiceIndex, hash: FlowHash) -> Option<RecordIndex> {
-        let service = self.services.get(usize::from(service))?;
-        let ordinal = self.maglev.get(service.pool as usize)?.table.lookup(hash.maglev())?;
-        self.backends.get(service.first as usize + usize::from(ordinal)).copied()
+        self.way_of(service)?.select(&hash)
     }
 
-    /// The Maglev table of a service.
+    /// What new flows of a service need.
     #[inline(always)]
-    pub(crate) fn maglev_of(&self, service: ServiceIndex) -> Option<&MaglevTable> {
-        self.maglev(self.services.get(usize::from(service))?.pool as usize)
+    pub(crate) fn way_of(&self, service: ServiceIndex) -> Option<Way<'_>> {
+        let service = self.services.get(usize::from(service))?;
+        let maglev = &self.maglev.get(service.pool as usize)?.table;
+        let records = self.backends.get(service.first as usize..)?;
+        Some(Way { slots: maglev.slots(), size: maglev.size(), records, is_tracked: service.is_tracked })
     }
 
     /// True if flows of the service have connection entries.

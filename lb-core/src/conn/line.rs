@@ -3,7 +3,9 @@
 //! The layout is final (docs/connection-table.md): the SIMD match in [`crate::hw`] and the shared-memory
 //! arena of later versions depend on it.
 
+use super::lines::Placed;
 use crate::clock::{Tick, Timeouts};
+use crate::hash::FlowHash;
 use crate::hw::{Isa, LINE_ENTRIES, LINE_HI_OFFSET, LINE_LO_OFFSET};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -237,7 +239,7 @@ impl Line {
         }
     }
 
-    /// Writes a whole entry.
+    /// Writes a whole entry where none is. The bits of a free entry are zero, so they are only ever set here.
     #[inline(always)]
     pub(super) fn put(&mut self, entry: usize, new: Entry, is_guest: bool) {
         self.lo[entry] = new.lo;
@@ -245,8 +247,15 @@ impl Line {
         self.record[entry] = new.record;
         self.tick[entry] = new.tick.0;
         self.taken |= 1 << entry;
-        self.set_class(entry, new.class);
-        self.rest = self.rest & !(1 << entry) | u16::from(is_guest) << entry;
+        if new.class.is_unsteady() {
+            self.unsteady |= 1 << entry;
+        }
+        if is_guest {
+            self.rest |= 1 << entry;
+        }
+        if new.class.has_variant() {
+            self.rest |= 1 << VARIANT_SHIFT << entry;
+        }
     }
 
     /// Reads a whole entry, to move it.
@@ -260,19 +269,30 @@ impl Line {
         }
     }
 
-    /// Frees an entry. The overflow count of its home is the caller's to mend.
+    /// Frees an entry: all its bits are zero then. The overflow count of its home is the caller's to mend.
+    #[inline(always)]
     pub(super) fn clear(&mut self, entry: usize) {
         self.taken &= !(1 << entry);
-        self.rest &= !(1 << entry);
+        self.unsteady &= !(1 << entry);
+        self.rest &= !((1 | 1 << VARIANT_SHIFT) << entry);
     }
 }
 
 /// One entry outside of its line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub(super) lo: u32,
     pub(super) hi: u16,
     pub(super) record: u16,
     pub(super) tick: Tick,
     pub(super) class: Class,
+}
+
+impl Entry {
+    /// Of a flow, read from where its hash is and not through other registers.
+    #[inline(always)]
+    pub(crate) fn of(hash: &FlowHash, placed: Placed) -> Self {
+        let Placed { record, class, now } = placed;
+        Self { lo: hash.lo(), hi: hash.hi(), record, tick: now, class }
+    }
 }

@@ -6,12 +6,15 @@
 
 mod inspect;
 mod line;
+mod lines;
 mod table;
 
 pub use inspect::EntryView;
+pub(crate) use line::Entry;
 pub use line::{Class, Line};
-pub use table::{ConnTable, Inserted, Slot};
-pub(crate) use table::{Lines, Placed};
+pub use lines::Inserted;
+pub(crate) use lines::{Lines, Placed};
+pub use table::{ConnTable, Slot};
 
 #[cfg(test)]
 mod tests;

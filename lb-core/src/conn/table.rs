@@ -5,9 +5,10 @@
 //! is a counted outcome: nothing is allocated after the start, and an established flow is never evicted.
 
 use super::line::{Class, Entry, FULL, Line};
+use super::lines::{Filling, Inserted, Lines, Placed, alternate, hi, lo};
 use crate::clock::{Tick, Timeouts};
-use crate::hw::{self, Isa, LINE_ENTRIES, Masked, Portable};
-use std::hint::cold_path;
+use crate::hash::FlowHash;
+use crate::hw::{self, Isa, LINE_ENTRIES, Portable};
 use std::ops::DerefMut;
 
 /// Where an entry is. Valid until the table changes.
@@ -24,35 +25,6 @@ impl Slot {
     }
 }
 
-/// What an insertion did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inserted {
-    /// Into a free entry.
-    Fresh,
-    /// In place of the entry of this record, which lost its connection.
-    Evicted(u16),
-    /// In place of the entry of this record, which had timed out and was not swept yet.
-    Expired(u16),
-    /// Not at all: every entry of the line is established. The flow goes on by hash alone.
-    Refused,
-}
-
-/// What an insertion writes besides the tag.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Placed {
-    pub(crate) record: u16,
-    pub(crate) class: Class,
-    pub(crate) now: Tick,
-}
-
-impl Entry {
-    #[inline(always)]
-    fn new(tag: u64, placed: Placed) -> Self {
-        let Placed { record, class, now } = placed;
-        Self { lo: lo(tag), hi: hi(tag), record, tick: now, class }
-    }
-}
-
 /// Relocation stops above this load: beyond it, a flood would make every insertion walk six more lines.
 const RELOCATION_LOAD_MAX_PERCENT: usize = 85;
 
@@ -62,6 +34,8 @@ pub struct ConnTable<S = Box<[Line]>> {
     lines: S,
     mask: u32,
     taken: usize,
+    /// Entries in use from which on the table is crowded.
+    crowd: usize,
     cursor: u32,
 }
 
@@ -70,68 +44,6 @@ impl ConnTable<Box<[Line]>> {
     pub fn with_capacity(entries: usize) -> Self {
         Self::new(vec![Line::EMPTY; Self::lines_for(entries)].into_boxed_slice())
     }
-}
-
-/// The lines of a table at hand, for the loops over a burst.
-pub(crate) struct Lines<'a>(Masked<'a, Line>);
-
-impl Lines<'_> {
-    /// The home line of a flow by the low half of its tag, to be looked through by [`Line::find`].
-    #[inline(always)]
-    pub(crate) fn home(&mut self, low: u32) -> &mut Line {
-        self.0.at(low)
-    }
-
-    /// The alternate line of a flow.
-    #[inline(always)]
-    pub(crate) fn alternate(&mut self, tag: u64) -> &mut Line {
-        let other = self.other(tag);
-        self.0.at(other)
-    }
-
-    /// Hints that the home line of a flow is needed within a few packets.
-    #[inline(always)]
-    pub(crate) fn prefetch_near(&self, low: u32) {
-        self.0.prefetch_near(low);
-    }
-
-    /// Hints that the home line of a flow is needed later in this burst.
-    #[inline(always)]
-    pub(crate) fn prefetch_far(&self, low: u32) {
-        self.0.prefetch_far(low);
-    }
-
-    /// Hints that the alternate line of a flow is needed later in this burst, if `is_wanted` is all ones. No branch: if
-    /// it is zero, the hint is for the home line, which is at hand.
-    #[inline(always)]
-    pub(crate) fn prefetch_alternate_if(&self, tag: u64, is_wanted: u64) {
-        let (home, mask) = (tag as u32 & self.0.mask(), self.0.mask());
-        self.0.prefetch_far(alternate(home, lo(tag), mask & is_wanted as u32));
-    }
-
-    #[inline(always)]
-    fn other(&self, tag: u64) -> u32 {
-        alternate(tag as u32 & self.0.mask(), lo(tag), self.0.mask())
-    }
-}
-
-/// The half of a tag's fingerprint that also picks the alternate line.
-#[inline(always)]
-fn lo(tag: u64) -> u32 {
-    (tag >> 16) as u32
-}
-
-/// The other half.
-#[inline(always)]
-fn hi(tag: u64) -> u16 {
-    (tag >> 48) as u16
-}
-
-/// The other line of a flow with tag `lo` seen from `line`; never `line` itself.
-#[inline(always)]
-fn alternate(line: u32, lo: u32, mask: u32) -> u32 {
-    // Odd, so that at least bit 0 changes; the multiplication spreads tags over all lines.
-    line ^ (lo.wrapping_mul(0x9e37_79b1) >> 7 | 1) & mask
 }
 
 impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
@@ -147,7 +59,8 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
     pub fn new(lines: S) -> Self {
         let count = lines.len();
         assert!(count.is_power_of_two() && (2..=1 << 31).contains(&count), "{count} lines");
-        Self { lines, mask: (count - 1) as u32, taken: 0, cursor: 0 }
+        let crowd = (count * LINE_ENTRIES * RELOCATION_LOAD_MAX_PERCENT).div_ceil(100);
+        Self { lines, mask: (count - 1) as u32, taken: 0, crowd, cursor: 0 }
     }
 
     /// Entries in use.
@@ -189,7 +102,13 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
     /// The lines, for the loops over a burst.
     #[inline(always)]
     pub(crate) fn lines_mut(&mut self) -> Lines<'_> {
-        Lines(Masked::new(&mut self.lines))
+        Lines::new(&mut self.lines)
+    }
+
+    /// The lines, for the loops over new flows.
+    #[inline(always)]
+    pub(crate) fn filling(&mut self) -> Filling<'_> {
+        Filling { lines: Lines::new(&mut self.lines), taken: &mut self.taken, crowd: self.crowd }
     }
 
     /// The line at an index that home() or alternate() gave. Lines are a power of two and every index is
@@ -304,7 +223,8 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
         now: Tick,
         timeouts: &Timeouts,
     ) -> Inserted {
-        self.insert_on(Portable, tag, Placed { record, class, now }, timeouts)
+        let hash = FlowHash { tag, spread: 0 };
+        self.insert_on(Portable, &hash, Placed { record, class, now }, timeouts)
     }
 
     /// [`Self::insert`] on some instruction set.
@@ -312,54 +232,21 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
     pub(crate) fn insert_on<I: Isa>(
         &mut self,
         isa: I,
-        tag: u64,
+        hash: &FlowHash,
         placed: Placed,
         timeouts: &Timeouts,
     ) -> Inserted {
-        match self.insert_soon(isa, tag, placed, timeouts) {
+        let (home, new) = (hash.low(), Entry::of(hash, placed));
+        match self.filling().insert_soon(isa, home, new, timeouts) {
             Some(inserted) => inserted,
-            None => self.insert_late(tag, placed, timeouts),
+            None => self.insert_late(home, new, timeouts),
         }
-    }
-
-    /// As [`Self::insert_on`], but for the few flows for which another would have to move: then `None`, and the lines
-    /// that it may move to are asked for. [`Self::insert_late`] is to follow when they have come.
-    #[inline(always)]
-    pub(crate) fn insert_soon<I: Isa>(
-        &mut self,
-        isa: I,
-        tag: u64,
-        placed: Placed,
-        timeouts: &Timeouts,
-    ) -> Option<Inserted> {
-        let home = self.home(tag);
-        if let Some(entry) = self.line(home).free_entry() {
-            self.line_mut(home).put(entry, Entry::new(tag, placed), false);
-            self.taken += 1;
-            return Some(Inserted::Fresh);
-        }
-        if !self.is_crowded() {
-            let inserted = self.insert_alternate(home, tag, placed);
-            if inserted.is_none() {
-                cold_path();
-                self.prefetch_ways_out(home);
-            }
-            return inserted;
-        }
-        let embryonic = self.line(home).embryonic();
-        if embryonic != 0 {
-            // What a flood does: one line per packet, and no loop.
-            let entry = self.line(home).oldest(isa, embryonic, placed.now);
-            return Some(self.replace(home, entry, (tag, placed), timeouts));
-        }
-        cold_path();
-        Some(self.evict(home, tag, placed, timeouts))
     }
 
     /// True at a load from which on a new flow pushes out an embryonic one at home, if it can.
     #[inline(always)]
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.taken * 100 >= self.capacity() * RELOCATION_LOAD_MAX_PERCENT
+    fn is_crowded(&self) -> bool {
+        self.taken >= self.crowd
     }
 
     /// What [`Line::taken`] is of a line whose new flows go to their alternate line; no line's, if the table is crowded.
@@ -367,58 +254,20 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
         if self.is_crowded() { u32::MAX } else { FULL }
     }
 
-    /// The rest of an insertion that [`Self::insert_soon`] has put off: both lines were full.
+    /// The rest of an insertion that [`Filling::insert_soon`] has put off.
     #[inline(never)]
-    pub(crate) fn insert_late(&mut self, tag: u64, placed: Placed, timeouts: &Timeouts) -> Inserted {
-        let home = self.home(tag);
+    pub(crate) fn insert_late(&mut self, home: u32, new: Entry, timeouts: &Timeouts) -> Inserted {
+        let home = home & self.mask;
         // Others may have come or gone since.
         let free = match self.line(home).free_entry() {
             None if self.is_crowded() => None,
             None => self.relocate_one(home),
             free => free,
         };
-        let Some(entry) = free else { return self.evict(home, tag, placed, timeouts) };
-        self.line_mut(home).put(entry, Entry::new(tag, placed), false);
+        let Some(entry) = free else { return self.evict(home, new, timeouts) };
+        self.line_mut(home).put(entry, new, false);
         self.taken += 1;
         Inserted::Fresh
-    }
-
-    /// Asks for the other lines of all entries of a full line.
-    #[inline(always)]
-    fn prefetch_ways_out(&self, index: u32) {
-        for entry in 0..LINE_ENTRIES {
-            let other = self.alternate(index, self.line(index).lo(entry));
-            hw::prefetch_far(self.lines.as_ptr().wrapping_add(other as usize));
-        }
-    }
-
-    /// Puts `new` in place of an entry.
-    #[inline(always)]
-    fn replace(
-        &mut self,
-        index: u32,
-        entry: usize,
-        (tag, placed): (u64, Placed),
-        timeouts: &Timeouts,
-    ) -> Inserted {
-        let line = self.line(index);
-        let (old, class, age) = (line.record(entry), line.class(entry), line.age_ticks(entry, placed.now));
-        if line.is_guest(entry) {
-            self.leave(index, entry);
-        }
-        self.line_mut(index).put(entry, Entry::new(tag, placed), false);
-        if age > class.timeout_ticks(timeouts) { Inserted::Expired(old) } else { Inserted::Evicted(old) }
-    }
-
-    /// Puts a flow into a free entry of its other line, if there is one.
-    #[inline(always)]
-    fn insert_alternate(&mut self, home: u32, tag: u64, placed: Placed) -> Option<Inserted> {
-        let alternate = self.alternate(home, lo(tag));
-        let entry = self.line(alternate).free_entry()?;
-        self.line_mut(alternate).put(entry, Entry::new(tag, placed), true);
-        self.line_mut(home).overflow_grows();
-        self.taken += 1;
-        Some(Inserted::Fresh)
     }
 
     /// Moves one entry of a full line to its other line and returns the place that this frees.
@@ -445,19 +294,19 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
     /// is pushed out only if the other line is full as well; an embryonic one at once, so that a flood
     /// touches one line per packet.
     #[inline(never)]
-    fn evict(&mut self, home: u32, tag: u64, placed: Placed, timeouts: &Timeouts) -> Inserted {
+    fn evict(&mut self, home: u32, new: Entry, timeouts: &Timeouts) -> Inserted {
         let line = self.line(home);
         let victim = (0..LINE_ENTRIES)
             .rev()
-            .map(|entry| (entry, line.class(entry), line.age_ticks(entry, placed.now)))
+            .map(|entry| (entry, line.class(entry), line.age_ticks(entry, new.tick)))
             .filter(|(_, class, age)| class.is_evictable() || *age > class.timeout_ticks(timeouts))
             .max_by_key(|(_, class, age)| (*class == Class::Embryonic, *age));
         let is_embryonic = victim.is_some_and(|(_, class, _)| class == Class::Embryonic);
-        if !is_embryonic && let Some(inserted) = self.insert_alternate(home, tag, placed) {
+        if !is_embryonic && let Some(inserted) = self.filling().insert_alternate(home, new) {
             return inserted;
         }
         let Some((entry, ..)) = victim else { return Inserted::Refused };
-        self.replace(home, entry, (tag, placed), timeouts)
+        self.lines_mut().replace(home, entry, new, timeouts)
     }
 
     /// Tells the home of a guest that it is gone.

@@ -49,7 +49,8 @@ fn check_lines(table: &ConnTable) {
     let mut taken = 0;
     for (index, line) in lines.iter().enumerate() {
         taken += line.taken().count_ones() as usize;
-        assert_eq!(u32::from(guests(line)) & !line.taken(), 0, "line {index}: a free entry is no guest");
+        let bits = guests(line) | (rest(line) >> 6 & 0x3f) as u8 | line.as_bytes()[61];
+        assert_eq!(u32::from(bits) & !line.taken(), 0, "line {index}: a bit of a free entry");
         for entry in (0..6).filter(|entry| line.taken() >> entry & 1 == 1 && line.is_guest(*entry)) {
             away[other_line(index as u32, line.lo(entry), lines.len()) as usize] += 1;
         }

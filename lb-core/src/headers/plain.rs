@@ -204,7 +204,8 @@ pub(crate) fn headers_of_hit(size: Size, is_v6: bool) -> Headers {
 }
 
 /// Where a plain IPv4 packet goes: address, port and protocol in one word, in network order as they are in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The default is no packet's: no protocol has number 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TargetV4(u64);
 
 impl TargetV4 {
@@ -229,7 +230,7 @@ impl TargetV4 {
 }
 
 /// The same of IPv6: the address, and port and protocol in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TargetV6(u128, u32);
 
 impl TargetV6 {

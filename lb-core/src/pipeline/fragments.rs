@@ -120,12 +120,12 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                     self.drop_served(at, DropReason::Fragment, Some(usize::from(service)));
                     return;
                 }
-                let mut tally = Tally::default();
+                let mut tally = Tally::new(self.connections.len());
                 let known = self.known(Portable, at, &headers);
                 self.counters.lookups.add(1);
                 self.counters.hits.add(u64::from(known.is_some()));
                 let record = known.or_else(|| self.resolve(Portable, at, &headers, &mut tally));
-                tally.count(self.counters);
+                tally.count(self.counters, self.connections.len());
                 if let Some(record) = record {
                     self.forward(at, record, &fragment.datagram.for_edit());
                     self.counters.fragments.add(u64::from(self.is_forwarded(at)));

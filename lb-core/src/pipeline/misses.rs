@@ -1,22 +1,22 @@
 //! Second pass: plain packets of new flows.
 //!
-//! What a flood consists of, so it is made of loops too: first all VIPs and the prefetches of the Maglev slots,
-//! then slots, entries and edits.
+//! What a flood consists of, so it is made of loops too: first all VIPs and the prefetches of the Maglev slots; then
+//! slots and entries; then the edits. One loop for entries and edits needs more registers than there are.
 
 use super::forward::Forwarder;
 use super::set::Set;
 use super::{Burst, Stage};
 use crate::clock::Tick;
-use crate::conn::{Class, ConnTable, Inserted, Line, Placed};
+use crate::conn::{Class, ConnTable, Entry, Inserted, Line, Placed};
 use crate::counters::{RecordCounters, WorkerCounters};
+use crate::hash::FlowHash;
 use crate::headers::plain::{TargetV4, TargetV6};
 use crate::hw::{Isa, Kernel};
 use crate::indexed::PLACES;
-use crate::maglev::MaglevTable;
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
 use crate::service::ServiceIndex;
-use crate::tables::Tables;
+use crate::tables::{Tables, Way};
 use crate::verdict::{RecordIndex, Verdict};
 use std::hint::cold_path;
 use std::ops::DerefMut;
@@ -24,15 +24,22 @@ use std::ops::DerefMut;
 /// What insertions did, to be counted once per burst.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    insertions: u64,
+    /// Entries in use before.
+    before: usize,
     evictions: u64,
     expirations: u64,
     refusals: u64,
 }
 
 impl Tally {
+    /// Nothing yet, in a table of so many entries.
+    #[inline(always)]
+    pub(super) fn new(entries: usize) -> Self {
+        Self { before: entries, ..Self::default() }
+    }
+
     /// Notes the outcome for a flow of `record`. Flows without an entry cannot be told from packets and are
-    /// not counted as connections.
+    /// not counted as connections. That there was an insertion is not noted: see [`Self::count`].
     #[inline(always)]
     pub(super) fn note(
         &mut self,
@@ -55,7 +62,6 @@ impl Tally {
                 return;
             }
         };
-        self.insertions += 1;
         if let Some(old) = old {
             counters[usize::from(old)].active.subtract(1);
         }
@@ -64,10 +70,12 @@ impl Tally {
         counters.active.add(1);
     }
 
-    /// Adds what was noted to the worker's counters.
+    /// Adds what was noted to the worker's counters; `entries` are in use now. Every insertion has put out an entry, or
+    /// there is one more.
     #[inline(always)]
-    pub(super) fn count(self, counters: &WorkerCounters) {
-        counters.insertions.add(self.insertions);
+    pub(super) fn count(self, counters: &WorkerCounters, entries: usize) {
+        let grown = entries.saturating_sub(self.before) as u64;
+        counters.insertions.add(grown + self.evictions + self.expirations);
         counters.evictions.add(self.evictions);
         counters.expirations.add(self.expirations);
         counters.refusals.add(self.refusals);
@@ -75,29 +83,44 @@ impl Tally {
 }
 
 /// Which flows have had a packet in this burst, roughly: what it has not seen was not there.
-#[derive(Debug, Default)]
-struct Seen([u64; Seen::WORDS]);
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// The burst that a flow with these bits was last seen in. A byte each, because that takes a third of the instructions
+    /// that bits do; so many that of 64 flows one in 60 is suspected without reason.
+    marks: [u8; Self::MARKS],
+    /// The number of this burst, never 0. So nothing need be wiped out before every burst.
+    burst: u8,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { marks: [0; Self::MARKS], burst: 0 }
+    }
+}
 
 impl Seen {
-    /// 1024 bits for 64 flows: about 3 in 100 are suspected without reason, and looked up once more.
-    const WORDS: usize = 16;
+    const MARKS: usize = 2_048;
+
+    /// Forgets all.
+    fn renew(&mut self) {
+        self.burst = self.burst.checked_add(1).unwrap_or_else(|| {
+            self.marks.fill(0);
+            1
+        });
+    }
 
     /// Notes a flow; false if it is new for sure.
     #[inline(always)]
-    fn note(&mut self, tag: u64) -> bool {
-        let word = &mut self.0[(tag >> 26) as usize % Self::WORDS];
-        let bit = 1 << (tag >> 20 & 63);
-        let was_seen = *word & bit != 0;
-        *word |= bit;
-        was_seen
+    fn note(&mut self, hash: &FlowHash) -> bool {
+        let mark = &mut self.marks[hash.lo() as usize % Self::MARKS];
+        std::mem::replace(mark, self.burst) == self.burst
     }
 }
 
 /// What became of the new flows of a burst.
 #[derive(Debug, Default)]
 struct Outcome {
-    seen: Seen,
-    /// Their flow has got an entry meanwhile.
+    /// Their flow may have got an entry meanwhile.
     again: Set,
     /// Their pool has no backend.
     without: Set,
@@ -110,7 +133,7 @@ struct Outcome {
 /// Makes the entries of the flows that were put off.
 #[cold]
 fn settle<S: DerefMut<Target = [Line]>>(
-    late: &mut Set,
+    late: Set,
     connections: &mut ConnTable<S>,
     stage: &Stage,
     tables: &Tables,
@@ -118,10 +141,10 @@ fn settle<S: DerefMut<Target = [Line]>>(
     counters: &WorkerCounters,
     tally: &mut Tally,
 ) {
-    for at in std::mem::take(late) {
+    for at in late {
         let Verdict::Forward(record) = stage.verdicts[at] else { continue };
-        let placed = Placed { record, class: Class::Embryonic, now };
-        let inserted = connections.insert_late(stage.hashes[at].tag, placed, &tables.timeouts);
+        let (hash, placed) = (&stage.hashes[at], Placed { record, class: Class::Embryonic, now });
+        let inserted = connections.insert_late(hash.low(), Entry::of(hash, placed), &tables.timeouts);
         tally.note(inserted, record, counters.records.places());
     }
 }
@@ -152,7 +175,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Services<'_, '_, S, P> 
 impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     /// Sorts packets of one family by whether they are for a VIP, martians apart; notes their services.
     #[inline(always)]
-    fn find_services<T: Copy + PartialEq>(
+    fn find_services<T: Copy + PartialEq + Default>(
         &mut self,
         candidates: Set,
         target_of: impl Fn(&P) -> Option<T>,
@@ -162,7 +185,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         // Noted is the exception, because the loop needs the registers.
         let mut apart = Set::default();
         // Most new flows of a burst are for one VIP: a flood nearly always, a busy service often.
-        let mut last: Option<(T, ServiceIndex, &MaglevTable)> = None;
+        let (mut known, mut service, mut way) = (T::default(), 0, Way::default());
         for (at, packet) in candidates.of(self.packets) {
             let Some(target) = target_of(packet) else {
                 cold_path();
@@ -171,46 +194,43 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                 apart.add(at);
                 continue;
             };
-            let (service, maglev) = match last {
-                Some((known, service, maglev)) if known == target => (service, maglev),
-                _ => {
-                    let Some(service) = find(target) else {
-                        cold_path();
-                        stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
-                        // It may be the answer of a backend behind translation.
-                        stage.special.add_if(at, tables.nat().is_some());
-                        apart.add(at);
-                        continue;
-                    };
-                    let Some(maglev) = tables.maglev_of(service).filter(|_| !tables.is_special(service))
-                    else {
-                        cold_path();
-                        stage.special.add(at);
-                        apart.add(at);
-                        continue;
-                    };
-                    last = Some((target, service, maglev));
-                    (service, maglev)
-                }
-            };
-            maglev.prefetch(stage.hashes[at].maglev());
+            if target != known {
+                let Some(found) = find(target) else {
+                    cold_path();
+                    stage.verdicts[at] = Verdict::Punt(PuntReason::NoVip);
+                    // It may be the answer of a backend behind translation.
+                    stage.special.add_if(at, tables.nat().is_some());
+                    apart.add(at);
+                    continue;
+                };
+                let Some(found_way) = tables.way_of(found).filter(|_| !tables.is_special(found)) else {
+                    cold_path();
+                    stage.special.add(at);
+                    apart.add(at);
+                    continue;
+                };
+                (known, service, way) = (target, found, found_way);
+            }
+            way.prefetch(&stage.hashes[at]);
             stage.services[at] = service;
         }
         stage.served = stage.served | (candidates - apart);
     }
 
     /// Gives entries and edits to the packets of one family that `find_services` has found to be for a VIP. Returns
-    /// those that are to be served one by one: their flow has got an entry meanwhile, by a packet before them in the
-    /// same burst.
+    /// those that are to be served one by one: their flow may have got an entry meanwhile, by a packet before them in
+    /// the same burst.
     #[inline(always)]
     pub(super) fn serve<I: Isa>(&mut self, isa: I, served: Set, is_v6: bool, tally: &mut Tally) -> Set {
         let mut outcome = Outcome::default();
+        self.stage.seen.renew();
         // Those with a full home line by themselves: mixed, the branch on it would be wrong for every second of them.
         let crammed = self.stage.crammed;
-        self.enter(isa, served - crammed, is_v6, (tally, &mut outcome));
-        self.enter(isa, served & crammed, is_v6, (tally, &mut outcome));
-        let Outcome { again, without, unfit, mut late, .. } = outcome;
-        settle(&mut late, self.connections, self.stage, self.tables, self.now, self.counters, tally);
+        self.enter(isa, served - crammed, (tally, &mut outcome));
+        self.enter(isa, served & crammed, (tally, &mut outcome));
+        self.edit(served - outcome.again - outcome.without, is_v6, &mut outcome.unfit);
+        let Outcome { again, without, unfit, late } = outcome;
+        settle(late, self.connections, self.stage, self.tables, self.now, self.counters, tally);
         for at in without {
             let service = usize::from(self.stage.services[at]);
             self.drop_served(at, DropReason::NoBackend, Some(service));
@@ -223,45 +243,50 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
 
     /// Gives new flows their backends and entries.
     #[inline(always)]
-    fn enter<I: Isa>(
-        &mut self,
-        isa: I,
-        served: Set,
-        is_v6: bool,
-        (tally, outcome): (&mut Tally, &mut Outcome),
-    ) {
-        let (tables, now, counters) = (self.tables, self.now, self.counters);
-        let connections: &mut ConnTable<S> = self.connections;
-        let mut forwarder = Forwarder::new(self.stage, tables, counters);
-        for (at, packet) in served.of(self.packets) {
-            let (hash, service) = (forwarder.stage.hashes[at], forwarder.stage.services[at]);
-            let Some(index) = tables.select(service, hash) else {
+    fn enter<I: Isa>(&mut self, isa: I, served: Set, (tally, outcome): (&mut Tally, &mut Outcome)) {
+        let (tables, now) = (self.tables, self.now);
+        let mut filling = self.connections.filling();
+        let (stage, counters) = (&mut *self.stage, self.counters.records.places());
+        let Some(mut known) = { served }.next().map(|first| stage.services[first]) else { return };
+        let mut way = tables.way_of(known).unwrap_or_default();
+        for at in served {
+            let (hash, service) = (&stage.hashes[at], stage.services[at]);
+            if service != known {
+                (known, way) = (service, tables.way_of(service).unwrap_or_default());
+            }
+            let Some(index) = way.select(hash) else {
                 cold_path();
                 outcome.without.add(at);
                 continue;
             };
-            if tables.is_tracked(service) {
+            if way.is_tracked {
                 // A packet before this one in the burst may have made the entry, and nobody else.
-                if outcome.seen.note(hash.tag) {
+                if stage.seen.note(hash) {
                     cold_path();
-                    settle(&mut outcome.late, connections, forwarder.stage, tables, now, counters, tally);
-                    if connections.find(isa, hash.tag).is_some() {
-                        outcome.again.add(at);
-                        continue;
-                    }
+                    outcome.again.add(at);
+                    continue;
                 }
-                let placed = Placed { record: index, class: Class::Embryonic, now };
-                match connections.insert_soon(isa, hash.tag, placed, &tables.timeouts) {
-                    Some(inserted) => tally.note(inserted, index, forwarder.counters),
+                let new = Entry::of(hash, Placed { record: index, class: Class::Embryonic, now });
+                match filling.insert_soon(isa, hash.low(), new, &tables.timeouts) {
+                    Some(inserted) => tally.note(inserted, index, counters),
                     None => outcome.late.add(at),
                 }
             }
+            stage.verdicts[at] = Verdict::Forward(index);
+        }
+    }
+
+    /// Edits the first packets of flows whose backend is known.
+    #[inline(always)]
+    fn edit(&mut self, entered: Set, is_v6: bool, unfit: &mut Set) {
+        let mut forwarder = Forwarder::new(self.stage, self.tables, self.counters);
+        for (at, packet) in entered.of(self.packets) {
+            let Verdict::Forward(index) = forwarder.stage.verdicts[at] else { continue };
             let size = forwarder.stage.sizes[at].without_flags();
             let fits = !size.exceeds(forwarder.records[usize::from(index)].inner_max);
             if !fits || !forwarder.forward(at, packet, index, size, is_v6) {
                 cold_path();
-                forwarder.stage.verdicts[at] = Verdict::Forward(index);
-                outcome.unfit.add(at);
+                unfit.add(at);
             }
         }
     }
@@ -274,5 +299,28 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         let reason = if fits { DropReason::NoHeadroom } else { DropReason::MtuExceeded };
         let headers = self.headers(at);
         self.refuse(at, index, &headers, reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_is_suspected_in_its_burst_only() {
+        let mut seen = Seen::default();
+        let [one, other] = [1u64 << 16, 2 << 16].map(|tag| FlowHash { tag, spread: 0 });
+        // More bursts than the mark of one can count.
+        for _ in 0..1_000 {
+            seen.renew();
+            assert_eq!([&one, &other, &one, &other].map(|hash| seen.note(hash)), [false, false, true, true]);
+            seen.renew();
+            assert!(!seen.note(&one));
+        }
+        // Nor after as many without it.
+        for _ in 0..255 {
+            seen.renew();
+        }
+        assert!(!seen.note(&other));
     }
 }

@@ -46,7 +46,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Rest<'_, '_, S, P> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> usize {
         let Self(burst) = self;
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(burst.connections.len());
         let (v6, misses) = (burst.stage.plain_v6, burst.stage.misses);
         let mut again = burst.stage.special & misses | burst.stage.unusual | burst.stage.odd;
         let mut missed = misses.len();
@@ -60,7 +60,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Rest<'_, '_, S, P> {
             let is_new = burst.one(isa, at, &mut tally);
             missed += usize::from(is_new && !misses.has(at));
         }
-        tally.count(burst.counters);
+        tally.count(burst.counters, burst.connections.len());
         missed
     }
 }
@@ -220,7 +220,8 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
         // Looked up again: a packet before this one in the same burst may have made the entry.
         let Some(slot) = self.connections.find(isa, tag) else {
             let placed = Placed { record, class: Class::Embryonic, now: self.now };
-            let inserted = self.connections.insert_on(isa, tag, placed, &self.tables.timeouts);
+            let hash = &self.stage.hashes[at];
+            let inserted = self.connections.insert_on(isa, hash, placed, &self.tables.timeouts);
             tally.note(inserted, record, self.counters.records.places());
             return;
         };
