@@ -18,7 +18,7 @@ use crate::nat::NatTables;
 use crate::record::{Record, RecordTail};
 use crate::service::layers::Ports;
 use crate::service::{Duplicate, ServiceIndex, ServiceTable};
-use crate::spec::{Portless, RECORDS_MAX, Signals, Spec};
+use crate::spec::{Oversize, Portless, RECORDS_MAX, Signals, Spec};
 use crate::verdict::RecordIndex;
 pub use layout::Layout;
 use maglevs::{Built, Origin};
@@ -318,6 +318,13 @@ impl Tables {
     /// Who a record belongs to.
     pub fn owner(&self, record: RecordIndex) -> Option<RecordOwner> {
         self.owners.get(usize::from(record)).copied().flatten()
+    }
+
+    /// Longest client datagram that fits a record's way out, bytes, and what becomes of longer ones. `None` where neither is
+    /// the record's to say: of translated services and dead records.
+    pub fn limit(&self, record: RecordIndex) -> Option<(u16, Oversize)> {
+        let tail = self.tails.at(record);
+        (tail.inner_max != 0).then_some((tail.inner_max, tail.oversize))
     }
 
     /// All records that belong to somebody, with their owners.

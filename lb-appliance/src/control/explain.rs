@@ -27,7 +27,7 @@ use lb_core::packet::{Frame, Packet};
 use lb_core::pipeline::Pipeline;
 use lb_core::prefix::Prefix;
 use lb_core::reason::DropReason;
-use lb_core::spec::{Echo, HashFields, Mode, Spec};
+use lb_core::spec::{Echo, HashFields, Mode, Oversize, Spec};
 use lb_core::tables::{Tables, TablesError};
 use lb_core::verdict::{RecordIndex, Verdict};
 use std::sync::Arc;
@@ -221,6 +221,9 @@ impl<'a> Explainer<'a> {
         let backend = &self.spec.pools[owner.pool].backends[owner.backend];
         into.step("backend", format!("{} at {}", self.record_name(record), backend.address));
         into.step("encapsulation", encapsulation(&backend.mode, frame.len()));
+        if let Some((len, oversize)) = self.tables.limit(record) {
+            into.step("size", limit(len, oversize));
+        }
         let mac: Vec<String> = backend.egress.next_hop_mac.iter().map(|byte| format!("{byte:02x}")).collect();
         into.step("next_hop", format!("MAC {} by port {}", mac.join(":"), backend.egress.port));
         into.step("verdict", format!("forward to {}", self.record_name(record)));
@@ -288,6 +291,18 @@ fn encapsulation(mode: &Mode, len: usize) -> String {
         }
     };
     format!("{what}; a bare packet of the flow leaves as {len} bytes")
+}
+
+/// What fits, and what becomes of the rest.
+fn limit(len: u16, oversize: Oversize) -> String {
+    let longer = match oversize {
+        Oversize::Signal => "the sender of a longer one is told (oversize: signal)",
+        Oversize::Drop => "a longer one is dropped (oversize: drop)",
+        Oversize::Fragment => {
+            "a longer one of IPv4 without DF leaves in pieces, the sender of any other is told (oversize: fragment)"
+        }
+    };
+    format!("IP datagrams of up to {len} bytes fit; {longer}")
 }
 
 fn to_port(port: Option<u16>) -> String {

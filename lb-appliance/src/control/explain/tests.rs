@@ -4,6 +4,7 @@ use super::*;
 use crate::config;
 use lb_core::packet::Frame;
 use lb_core::spec::BackendState;
+use pnet_packet::ipv4::{self, Ipv4Packet};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::net::{IpAddr, SocketAddr};
@@ -208,11 +209,64 @@ fn every_step_is_named_for_people() {
     };
     let explanation = offline(&config, flow).unwrap();
     let stages: Vec<_> = explanation.steps.iter().map(|step| step.stage.as_str()).collect();
-    assert_eq!(stages, ["vip", "connection", "maglev", "backend", "encapsulation", "next_hop", "verdict"]);
+    assert_eq!(
+        stages,
+        ["vip", "connection", "maglev", "backend", "encapsulation", "size", "next_hop", "verdict"]
+    );
     assert_eq!(explanation.steps[0].result, "`web` serves TCP 203.0.113.10:443");
     let unknown = Flow { destination: "203.0.113.99:443".parse().unwrap(), ..flow };
     let explanation = offline(&config, unknown).unwrap();
     assert_eq!((explanation.verdict.as_str(), explanation.reason.as_deref()), ("punt", Some("no_vip")));
     let plan = Plan::new(&config, &[]);
     assert_eq!(plan.spec.pools[1].backends[1].state, BackendState::Down);
+}
+
+/// The frame of a UDP flow over IPv4 with a datagram of `len` bytes.
+fn datagram(flow: Flow, len: u16) -> Frame {
+    let mut bytes = frame::of(flow);
+    bytes.resize(14 + usize::from(len), 0);
+    bytes[16..18].copy_from_slice(&len.to_be_bytes());
+    bytes[38..40].copy_from_slice(&(len - 20).to_be_bytes());
+    let sum = ipv4::checksum(&Ipv4Packet::new(&bytes[14..]).unwrap());
+    bytes[24..26].copy_from_slice(&sum.to_be_bytes());
+    Frame::new(&bytes)
+}
+
+#[test]
+fn the_size_that_is_told_fits_and_what_is_told_becomes_of_a_longer_one() {
+    let pool = |oversize: &str| {
+        format!(
+            "version: 1\nforwarding: {{encapsulation: {{source: {{ipv4: 198.51.100.11}}}}}}\n\
+             pools: [{{name: dns, encap: {{gue: {{oversize: {oversize}}}}}, backends: [{{name: one, address: 10.0.2.11}}]}}]\n\
+             vips: [{{name: dns, addresses: [203.0.113.53], protocol: udp, ports: [53], pool: dns}}]\n"
+        )
+    };
+    let flow = Flow {
+        source: "198.51.100.7:40000".parse().unwrap(),
+        destination: "203.0.113.53:53".parse().unwrap(),
+        protocol: 17,
+        opens: true,
+    };
+    for (oversize, becomes, told) in [
+        ("signal", "answer", "the sender of a longer one is told"),
+        ("drop", "drop", "a longer one is dropped"),
+        ("fragment", "forward", "leaves in pieces"),
+    ] {
+        let config = config::parse("test", &pool(oversize)).expect(oversize);
+        let explanation = offline(&config, flow).unwrap();
+        let size = &explanation.steps.iter().find(|step| step.stage == "size").unwrap().result;
+        assert!(size.contains(told), "{size}");
+        let len = size.split(' ').find_map(|word| word.parse().ok()).unwrap();
+        let plan = Plan::new(&config, &[]);
+        let tables = Tables::build(&plan.spec).unwrap();
+        let mut explainer = Explainer::new(&tables, &plan.spec, &plan.names);
+        let mut sent = |len| {
+            let mut packets = [datagram(flow, len)];
+            explainer.pipeline.process(&tables, &PortFilter::ANY, Tick::default(), &mut packets)[0]
+        };
+        assert!(matches!(sent(len), Verdict::Forward(_)), "{size}");
+        let longer = sent(len + 1);
+        assert_eq!(longer.name(), becomes, "{size}");
+        assert!(!matches!(longer, Verdict::Forward(_)), "{size}");
+    }
 }
