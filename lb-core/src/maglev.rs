@@ -62,10 +62,30 @@ pub struct MaglevTable {
     members: u16,
 }
 
-/// The slot of `hash32` in a table of `size` slots, see [`MaglevTable::slot_of`].
-#[inline(always)]
-pub(crate) fn slot_of(hash32: u32, size: u32) -> u32 {
-    ((u64::from(hash32) * u64::from(size)) >> 32) as u32
+/// The slots of a table at hand, for a loop over packets. The default is those of an empty table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Slots<'a> {
+    owners: &'a [u16],
+    size: u32,
+}
+
+impl Slots<'_> {
+    /// See [`MaglevTable::lookup`].
+    #[inline(always)]
+    pub(crate) fn lookup(self, hash32: u32) -> Option<u16> {
+        self.owners.get(self.slot_of(hash32) as usize).copied()
+    }
+
+    /// Hints that the slot of `hash32` is needed within a few packets.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, hash32: u32) {
+        crate::hw::prefetch_near(self.owners.as_ptr().wrapping_add(self.slot_of(hash32) as usize));
+    }
+
+    #[inline(always)]
+    fn slot_of(self, hash32: u32) -> u32 {
+        ((u64::from(hash32) * u64::from(self.size)) >> 32) as u32
+    }
 }
 
 impl MaglevTable {
@@ -134,14 +154,20 @@ impl MaglevTable {
     #[inline]
     #[must_use]
     pub fn lookup(&self, hash32: u32) -> Option<u16> {
-        self.slots.get(self.slot_of(hash32) as usize).copied()
+        self.at_hand().lookup(hash32)
+    }
+
+    /// The slots, for a loop over packets.
+    #[inline(always)]
+    pub(crate) fn at_hand(&self) -> Slots<'_> {
+        Slots { owners: &self.slots, size: self.size }
     }
 
     /// The slot of `hash32` by multiply-shift: `hash32 * size / 2^32`, always below `size`.
     #[inline]
     #[must_use]
     pub fn slot_of(&self, hash32: u32) -> u32 {
-        slot_of(hash32, self.size)
+        self.at_hand().slot_of(hash32)
     }
 
     /// Owner of every slot, as ordinals of the members given to `build`; empty when no member has weight.

@@ -272,9 +272,9 @@ impl Tables {
     #[inline(always)]
     pub(crate) fn way_of(&self, service: ServiceIndex) -> Option<Way<'_>> {
         let service = self.services.get(usize::from(service))?;
-        let maglev = &self.maglev.get(service.pool as usize)?.table;
+        let maglev = self.maglev.get(service.pool as usize)?.table.at_hand();
         let records = self.backends.get(service.first as usize..)?;
-        Some(Way { slots: maglev.slots(), size: maglev.size(), records, is_tracked: service.is_tracked })
+        Some(Way { maglev, records, is_tracked: service.is_tracked })
     }
 
     /// True if flows of the service have connection entries.

@@ -84,15 +84,22 @@ impl<'a> Lines<'a> {
         }
     }
 
+    /// Tells the home of a guest that it is gone.
+    #[inline(always)]
+    pub(super) fn leave(&mut self, index: u32, entry: usize) {
+        let line = self.0.at(index);
+        if line.is_guest(entry) {
+            let lo = line.lo(entry);
+            self.other(index, lo).overflow_shrinks();
+        }
+    }
+
     /// Puts `new` in place of an entry.
     #[inline(always)]
     pub(super) fn replace(&mut self, index: u32, entry: usize, new: Entry, timeouts: &Timeouts) -> Inserted {
         let line = self.0.at(index);
         let (old, class, age) = (line.record(entry), line.class(entry), line.age_ticks(entry, new.tick));
-        if line.is_guest(entry) {
-            let lo = line.lo(entry);
-            self.other(index, lo).overflow_shrinks();
-        }
+        self.leave(index, entry);
         let line = self.0.at(index);
         line.clear(entry);
         line.put(entry, new, false);

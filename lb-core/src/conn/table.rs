@@ -174,7 +174,7 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
 
     /// Frees an entry.
     pub fn remove(&mut self, slot: Slot) {
-        self.leave(slot.line, slot.entry());
+        self.lines_mut().leave(slot.line, slot.entry());
         self.line_mut(slot.line).clear(slot.entry());
         self.taken -= 1;
     }
@@ -309,14 +309,6 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
         self.lines_mut().replace(home, entry, new, timeouts)
     }
 
-    /// Tells the home of a guest that it is gone.
-    fn leave(&mut self, index: u32, entry: usize) {
-        if self.line(index).is_guest(entry) {
-            let home = self.alternate(index, self.line(index).lo(entry));
-            self.line_mut(home).overflow_shrinks();
-        }
-    }
-
     /// Looks at the next `lines` lines in address order and removes what has timed out or whose record
     /// `is_gone`; calls `removed` with the record of each.
     pub fn sweep(
@@ -338,7 +330,7 @@ impl<S: DerefMut<Target = [Line]>> ConnTable<S> {
                 let record = line.record(entry);
                 let timeout_ticks = line.class(entry).timeout_ticks(timeouts);
                 if line.age_ticks(entry, now) > timeout_ticks || is_gone(record) {
-                    self.leave(index, entry);
+                    self.lines_mut().leave(index, entry);
                     self.line_mut(index).clear(entry);
                     self.taken -= 1;
                     removed(record);

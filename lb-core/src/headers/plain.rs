@@ -130,12 +130,12 @@ impl<I: Isa> Shapes<I> {
         !self.isa.differs(start, self.v4.0, self.v4.1)
     }
 
-    /// A plain IPv4 packet: its size, its protocol, and the 16 bytes from the source address on. With `SEEN`,
+    /// A plain IPv4 packet: its size, its protocol, and the 16 bytes from the source address on. If it `was_seen`,
     /// [`Self::begins_v4`] has been asked already, about what the frame begins with if it is long enough.
     #[inline(always)]
-    pub(crate) fn v4<'a, const SEEN: bool>(&self, frame: &'a [u8]) -> Option<(Size, u8, &'a [u8; 16])> {
+    pub(crate) fn v4<'a>(&self, frame: &'a [u8], was_seen: bool) -> Option<(Size, u8, &'a [u8; 16])> {
         let head = frame.first_chunk::<V4_LEN>()?;
-        if !SEEN && !self.begins_v4(bytes(head, 0)) {
+        if !was_seen && !self.begins_v4(bytes(head, 0)) {
             return None;
         }
         let protocol = head[23];

@@ -29,7 +29,7 @@ impl Kernel for Quick<'_> {
                 (size, protocol)
             })?
         } else {
-            shapes.v4::<false>(frame).map(|(size, protocol, block)| {
+            shapes.v4(frame, false).map(|(size, protocol, block)| {
                 assert_eq!(block[..], frame[26..42]);
                 (size, protocol)
             })?

@@ -3,11 +3,10 @@
 //! What a flood consists of, so it is made of loops too: first all VIPs and the prefetches of the Maglev slots; then
 //! slots and entries; then the edits. One loop for entries and edits needs more registers than there are.
 
+use super::Burst;
 use super::forward::Forwarder;
 use super::set::Set;
-use super::{Burst, Stage};
-use crate::clock::Tick;
-use crate::conn::{Class, ConnTable, Entry, Inserted, Line, Placed};
+use crate::conn::{Class, Entry, Inserted, Line, Placed};
 use crate::counters::{RecordCounters, WorkerCounters};
 use crate::hash::FlowHash;
 use crate::headers::plain::{TargetV4, TargetV6};
@@ -16,7 +15,7 @@ use crate::indexed::PLACES;
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
 use crate::service::ServiceIndex;
-use crate::tables::{Tables, Way};
+use crate::tables::Way;
 use crate::verdict::{RecordIndex, Verdict};
 use std::hint::cold_path;
 use std::ops::DerefMut;
@@ -85,7 +84,7 @@ impl Tally {
 /// Which flows have had a packet in this burst, roughly: what it has not seen was not there.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// The burst that a flow with these bits was last seen in. A byte each, because that takes a third of the instructions
+    /// The burst that a flow with these bits was last seen in. A byte each, because that takes half of the instructions
     /// that bits do; so many that of 64 flows one in 60 is suspected without reason.
     marks: [u8; Self::MARKS],
     /// The number of this burst, never 0. So nothing need be wiped out before every burst.
@@ -102,7 +101,7 @@ impl Seen {
     const MARKS: usize = 2_048;
 
     /// Forgets all.
-    fn renew(&mut self) {
+    pub(super) fn renew(&mut self) {
         self.burst = self.burst.checked_add(1).unwrap_or_else(|| {
             self.marks.fill(0);
             1
@@ -128,25 +127,6 @@ struct Outcome {
     unfit: Set,
     /// Forwarded, and their entry is still to be made.
     late: Set,
-}
-
-/// Makes the entries of the flows that were put off.
-#[cold]
-fn settle<S: DerefMut<Target = [Line]>>(
-    late: Set,
-    connections: &mut ConnTable<S>,
-    stage: &Stage,
-    tables: &Tables,
-    now: Tick,
-    counters: &WorkerCounters,
-    tally: &mut Tally,
-) {
-    for at in late {
-        let Verdict::Forward(record) = stage.verdicts[at] else { continue };
-        let (hash, placed) = (&stage.hashes[at], Placed { record, class: Class::Embryonic, now });
-        let inserted = connections.insert_late(hash.low(), Entry::of(hash, placed), &tables.timeouts);
-        tally.note(inserted, record, counters.records.places());
-    }
 }
 
 /// Finds the services of plain packets and notes them: who is for a VIP is `served`, those of special services apart.
@@ -223,14 +203,13 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
     #[inline(always)]
     pub(super) fn serve<I: Isa>(&mut self, isa: I, served: Set, is_v6: bool, tally: &mut Tally) -> Set {
         let mut outcome = Outcome::default();
-        self.stage.seen.renew();
         // Those with a full home line by themselves: mixed, the branch on it would be wrong for every second of them.
         let crammed = self.stage.crammed;
         self.enter(isa, served - crammed, (tally, &mut outcome));
         self.enter(isa, served & crammed, (tally, &mut outcome));
         self.edit(served - outcome.again - outcome.without, is_v6, &mut outcome.unfit);
         let Outcome { again, without, unfit, late } = outcome;
-        settle(late, self.connections, self.stage, self.tables, self.now, self.counters, tally);
+        self.settle(late, tally);
         for at in without {
             let service = usize::from(self.stage.services[at]);
             self.drop_served(at, DropReason::NoBackend, Some(service));
@@ -273,6 +252,19 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Burst<'_, S, P> {
                 }
             }
             stage.verdicts[at] = Verdict::Forward(index);
+        }
+    }
+
+    /// Makes the entries of the flows that were put off.
+    #[cold]
+    fn settle(&mut self, late: Set, tally: &mut Tally) {
+        for at in late {
+            let Verdict::Forward(record) = self.stage.verdicts[at] else { continue };
+            let (hash, placed) =
+                (&self.stage.hashes[at], Placed { record, class: Class::Embryonic, now: self.now });
+            let timeouts = &self.tables.timeouts;
+            let inserted = self.connections.insert_late(hash.low(), Entry::of(hash, placed), timeouts);
+            tally.note(inserted, record, self.counters.records.places());
         }
     }
 

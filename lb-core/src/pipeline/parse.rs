@@ -40,13 +40,9 @@ where
         for (at, packet) in candidates.of_fetched::<AHEAD, P>(burst.packets) {
             let plain = match (packet.is_contiguous(), IS_V6) {
                 (false, _) => None,
-                (true, false) => {
-                    let plain = match AHEAD {
-                        0 => shapes.v4::<true>(packet.frame()),
-                        _ => shapes.v4::<false>(packet.frame()),
-                    };
-                    plain.map(|(size, protocol, flow)| (size, keys.v4(flow, protocol, &mut stage.hashes[at])))
-                }
+                (true, false) => shapes
+                    .v4(packet.frame(), AHEAD == 0)
+                    .map(|(size, protocol, flow)| (size, keys.v4(flow, protocol, &mut stage.hashes[at]))),
                 (true, true) => shapes.v6(packet.frame()).map(|(size, protocol, flow)| {
                     (size, keys.v6_wire(flow, protocol, &mut stage.hashes[at]))
                 }),

@@ -51,6 +51,7 @@ impl<S: DerefMut<Target = [Line]>, P: Packet> Kernel for Rest<'_, '_, S, P> {
         let mut again = burst.stage.special & misses | burst.stage.unusual | burst.stage.odd;
         let mut missed = misses.len();
         if !misses.is_empty() {
+            burst.stage.seen.renew();
             // Some that were looked for early have been found.
             let served = burst.stage.served & misses;
             again = again | burst.serve(isa, served - v6, false, &mut tally);
